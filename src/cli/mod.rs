@@ -1,0 +1,115 @@
+//! The command line: one file per subcommand.
+//!
+//! Exit codes everywhere: 0 done, 1 failed, 2 usage (arguments or configuration). With `--json` standard output
+//! carries JSON and nothing else; logs and progress go to standard error.
+
+pub mod config;
+pub mod discover;
+pub mod probe;
+pub mod run;
+
+#[cfg(feature = "lab")]
+pub mod demo;
+#[cfg(feature = "lab")]
+pub mod nucleus;
+#[cfg(feature = "lab")]
+pub mod simulate;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The print gateway for AWS IoT Greengrass.
+#[derive(Debug, Parser)]
+#[command(name = "printgate", version, about, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway: what the Greengrass recipe starts.
+    Run(run::Args),
+    /// Look around once for printers and show them as a table.
+    Discover(discover::Args),
+    /// Ask one printer who it is, how it is and what it can do.
+    Probe(probe::Args),
+    /// Work with configuration files.
+    Config(config::Args),
+    /// A whole office on this machine: stand-in nucleus, simulated printers, the gateway, and a story told in plain lines.
+    #[cfg(feature = "lab")]
+    Demo(demo::Args),
+    /// Run the stand-in Greengrass nucleus: IPC on a Unix socket, an MQTT broker, device shadows.
+    #[cfg(feature = "lab")]
+    Nucleus(nucleus::Args),
+    /// Run simulated printers on loopback addresses.
+    #[cfg(feature = "lab")]
+    Simulate(simulate::Args),
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0
+    Done,
+    /// 1
+    Failed,
+    /// 2
+    Usage,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Usage => 2,
+        })
+    }
+}
+
+/// Runs one command to its end.
+pub fn main(cli: Cli) -> ExitCode {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("printgate: cannot start the runtime: {error}");
+            return Exit::Failed.into();
+        }
+    };
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Command::Run(args) => run::run(args).await,
+            Command::Discover(args) => discover::run(args).await,
+            Command::Probe(args) => probe::run(args).await,
+            Command::Config(args) => config::run(args).await,
+            #[cfg(feature = "lab")]
+            Command::Demo(args) => demo::run(args).await,
+            #[cfg(feature = "lab")]
+            Command::Nucleus(args) => nucleus::run(args).await,
+            #[cfg(feature = "lab")]
+            Command::Simulate(args) => simulate::run(args).await,
+        }
+    });
+    // Blocking threads (name look-ups, a stuck disk) never hold up the end.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("printgate: {error:#}");
+            Exit::Failed.into()
+        }
+    }
+}
+
+/// Starts logging to standard error: `PRINTGATE_LOG` (an `EnvFilter` expression) over `default`; JSON lines when asked.
+pub fn start_logging(default: &str, json: bool) {
+    use tracing_subscriber::EnvFilter;
+    let filter = std::env::var("PRINTGATE_LOG")
+        .ok()
+        .and_then(|text| EnvFilter::try_new(text).ok())
+        .unwrap_or_else(|| EnvFilter::new(default));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second call (tests in one process) finds logging started, which is what was wanted.
+    let _ = if json { builder.json().try_init() } else { builder.try_init() };
+}

@@ -1,0 +1,2 @@
+//! Delivery of documents, one file per kind of endpoint.
+pub mod ipp;

@@ -1,0 +1,2 @@
+//! Finding printers: each source emits sightings.
+pub mod mdns;

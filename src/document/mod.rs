@@ -1,0 +1,3 @@
+//! Documents: fetched from hostile places, spooled to disk.
+pub mod fetch;
+pub mod spool;

@@ -1,0 +1,73 @@
+//! A way to print: which protocol, at which addresses, under which path.
+
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+
+/// The protocols a document can travel over, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EndpointKind {
+    /// IPP over TLS from the first byte (RFC 7472).
+    Ipps,
+    /// IPP over plain HTTP (RFC 8010).
+    Ipp,
+}
+
+/// Where and how one printer takes IPP.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// Which protocol.
+    pub kind: EndpointKind,
+    /// Host name as announced (`printer.local`, without a trailing dot) or an address literal: goes into the URI.
+    pub host: String,
+    /// The addresses under which the host was seen, best first. Never looked up again: these are what is connected.
+    pub addresses: Vec<IpAddr>,
+    /// Interface index for IPv6 link-local addresses; 0 where none is needed.
+    #[serde(default)]
+    pub scope_id: u32,
+    /// TCP port, 1 to 65535.
+    pub port: u16,
+    /// Resource path with its leading slash (`/ipp/print`).
+    pub path: String,
+}
+
+impl Endpoint {
+    /// The `printer-uri` (RFC 8011 §5.4.1): scheme, host, port when it is not 631, path.
+    pub fn uri(&self) -> String {
+        let scheme = match self.kind {
+            EndpointKind::Ipps => "ipps",
+            EndpointKind::Ipp => "ipp",
+        };
+        let host = match self.host.parse::<IpAddr>() {
+            Ok(IpAddr::V6(v6)) => format!("[{v6}]"),
+            _ => self.host.clone(),
+        };
+        if self.port == 631 {
+            format!("{scheme}://{host}{}", self.path)
+        } else {
+            format!("{scheme}://{host}:{}{}", self.port, self.path)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uri_leaves_out_the_default_port_and_brackets_ipv6() {
+        let mut e = Endpoint {
+            kind: EndpointKind::Ipp,
+            host: "p.local".into(),
+            addresses: vec![],
+            scope_id: 0,
+            port: 631,
+            path: "/ipp/print".into(),
+        };
+        assert_eq!(e.uri(), "ipp://p.local/ipp/print");
+        e.port = 8631;
+        e.host = "fe80::1".into();
+        e.kind = EndpointKind::Ipps;
+        assert_eq!(e.uri(), "ipps://[fe80::1]:8631/ipp/print");
+    }
+}
