@@ -506,7 +506,9 @@ mod tests {
     fn host_patterns_match_whole_labels() {
         let below: HostPattern = "*.Example.com".parse().unwrap();
         assert!(below.matches("a.example.com") && below.matches("A.B.EXAMPLE.COM."));
-        assert!(!below.matches("example.com") && !below.matches("badexample.com") && !below.matches("a.example.com.evil"));
+        assert!(
+            !below.matches("example.com") && !below.matches("badexample.com") && !below.matches("a.example.com.evil")
+        );
         let exact: HostPattern = "bücher.example".parse().unwrap();
         assert!(exact.matches("xn--bcher-kva.example") && !exact.matches("a.xn--bcher-kva.example"));
         assert!(HostPattern::any().matches("x") && HostPattern::any().matches("::1"));
@@ -534,7 +536,9 @@ mod tests {
         let mut policy = DocumentPolicy::default();
         assert_eq!(policy.check(ip("8.8.8.8"), 443), Ok(()));
         assert!(policy.check(ip("8.8.8.8"), 9100).is_err());
-        for inside in ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00::1", "::ffff:127.0.0.1", "100.100.100.200"] {
+        for inside in
+            ["127.0.0.1", "10.0.0.1", "169.254.169.254", "::1", "fd00::1", "::ffff:127.0.0.1", "100.100.100.200"]
+        {
             assert!(policy.check(ip(inside), 443).is_err(), "{inside}");
         }
         policy.allowed_networks = vec!["10.0.0.0/8".parse().unwrap()];
