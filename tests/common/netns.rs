@@ -39,6 +39,13 @@ printf '127.0.0.1 localhost\n%s office.test\n%s %s\n' "$OFFICE" "$INTERNET" "$IN
 mount --bind /run/hosts /etc/hosts
 printf 'nameserver 127.0.0.1\noptions timeout:1 attempts:1\n' >/run/resolv.conf
 if [ -f /etc/resolv.conf ]; then mount --bind /run/resolv.conf /etc/resolv.conf; fi
+if [ "$USERNS" = yes ]; then
+  # avahi hands its directory to its own user, of whom this user namespace knows nothing: here that is root.
+  for file in passwd group; do
+    sed -E 's/^avahi:x:[0-9]+(:[0-9]+)?/avahi:x:0\1/; s/^(avahi:x:0):[0-9]+:/\1:0:/' /etc/$file >/run/$file
+    mount --bind /run/$file /etc/$file
+  done
+fi
 ip link set lo up
 ip link add office0 type veth peer name office1
 ip address add "$OFFICE/24" dev office0
@@ -68,7 +75,8 @@ pub fn inside(test: &str, body: impl FnOnce()) {
     let mut unshare = Command::new("unshare");
     unshare.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
     // An ordinary user is root in a user namespace.
-    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+    let ordinary = std::fs::metadata("/proc/self").unwrap().uid() != 0;
+    if ordinary {
         unshare.args(["--user", "--map-root-user"]);
     }
     unshare
@@ -76,6 +84,7 @@ pub fn inside(test: &str, body: impl FnOnce()) {
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture", "--include-ignored"])
         .env(MARK, test)
+        .env("USERNS", if ordinary { "yes" } else { "no" })
         .env("OFFICE", OFFICE.to_string())
         .env("INTERNET", INTERNET.to_string())
         .env("INTERNET_NAME", INTERNET_NAME)
