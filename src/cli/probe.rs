@@ -24,7 +24,7 @@ use crate::domain::endpoint::{Endpoint, EndpointKind};
 use crate::domain::net::is_print_port;
 use crate::domain::state::{Level, Observation};
 use crate::ipp::client::{Client, Error, Refusal, Response, Status, Target, Timeouts};
-use crate::ipp::codec::{Attribute, Group};
+use crate::ipp::codec::Group;
 use crate::ipp::decode;
 use crate::ipp::request::Request;
 use serde::Serialize;
@@ -139,7 +139,9 @@ fn candidates(text: &str) -> Result<Vec<Endpoint>, String> {
         format!("{text:?} is no printer: give ipp://host/ipp/print, or a host name or address with or without a port")
     })?;
     if is_print_port(port) {
-        return Err(format!("port {port} prints whatever is sent to it, so it is never asked anything; IPP is port 631"));
+        return Err(format!(
+            "port {port} prints whatever is sent to it, so it is never asked anything; IPP is port 631"
+        ));
     }
     // A URI means its path, even an absent one.
     let paths: Vec<&str> = match (path, text.contains("://")) {
@@ -230,17 +232,16 @@ struct Failed {
 async fn ask(endpoint: &Endpoint, deadline: Instant) -> Result<Report, Failed> {
     let left = deadline.saturating_duration_since(Instant::now());
     let defaults = Timeouts::default();
-    let timeouts = Timeouts {
-        connect: defaults.connect.min(left),
-        answer: defaults.answer.min(left),
-        call: left,
-        ..defaults
-    };
+    let timeouts =
+        Timeouts { connect: defaults.connect.min(left), answer: defaults.answer.min(left), call: left, ..defaults };
     let client = Client::new(Target::from_endpoint(endpoint, None), timeouts);
     let requested: Vec<&str> = decode::ATTRIBUTES.iter().copied().chain(ENDPOINT_ATTRIBUTES).collect();
     let response = client.call(Request::get_printer_attributes(&requested, None)).await.map_err(|error| Failed {
         // A path that is not there leaves the others to try; anything else will not be better under another path.
-        stop_kind: !matches!(error, Error::Http { refusal: Refusal::Path | Refusal::Other | Refusal::Redirect { .. }, .. }),
+        stop_kind: !matches!(
+            error,
+            Error::Http { refusal: Refusal::Path | Refusal::Other | Refusal::Redirect { .. }, .. }
+        ),
         error: error.to_string(),
     })?;
     report(endpoint, &client, &response).ok_or_else(|| Failed {
@@ -308,11 +309,8 @@ fn table(report: &Report) -> String {
     row("Certificate", text(&report.certificate));
     row("State", state(o));
     row("Message", text(&o.message));
-    let counters = [
-        (o.counters.impressions, "impressions"),
-        (o.counters.pages, "pages"),
-        (o.counters.media_sheets, "sheets"),
-    ];
+    let counters =
+        [(o.counters.impressions, "impressions"), (o.counters.pages, "pages"), (o.counters.media_sheets, "sheets")];
     let counted = counters.iter().filter_map(|(count, unit)| count.map(|count| format!("{count} {unit}")));
     row("Counted", counted.collect::<Vec<_>>().join(", "));
     for (index, supply) in o.supplies.iter().enumerate() {
@@ -375,7 +373,10 @@ mod tests {
         assert_eq!(uris("http://p/ipp"), ["ipp://p:80/ipp"]);
         assert_eq!(uris("ipp://p"), ["ipp://p/"]);
         let all = uris("10.0.0.7");
-        assert_eq!((all.len(), all[0].as_str(), all[4].as_str()), (8, "ipps://10.0.0.7/ipp/print", "ipp://10.0.0.7/ipp/print"));
+        assert_eq!(
+            (all.len(), all[0].as_str(), all[4].as_str()),
+            (8, "ipps://10.0.0.7/ipp/print", "ipp://10.0.0.7/ipp/print")
+        );
         assert_eq!(uris("p:80/x"), ["ipps://p:80/x", "ipp://p:80/x"]);
         assert_eq!(uris("::1")[0], "ipps://[::1]/ipp/print");
         assert_eq!(uris("[fe80::1]:8631/")[0], "ipps://[fe80::1]:8631/ipp/print");
@@ -383,7 +384,9 @@ mod tests {
 
     #[test]
     fn print_ports_and_nonsense_are_usage_errors() {
-        for bad in ["10.0.0.7:9100", "ipp://p:515/x", "socket://p", "p:99999", "p:0", "", "a b", "[::1", "ipp:///x", "p:"] {
+        for bad in
+            ["10.0.0.7:9100", "ipp://p:515/x", "socket://p", "p:99999", "p:0", "", "a b", "[::1", "ipp:///x", "p:"]
+        {
             assert!(candidates(bad).is_err(), "{bad}");
         }
     }

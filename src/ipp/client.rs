@@ -373,8 +373,3 @@ impl Attempt {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
-
-/// Ports that print whatever arrives (AppSocket, LPD, Zebra). Never connected here.
-fn is_print_port(port: u16) -> bool {
-    matches!(port, 515 | 6101 | 9100..=9109 | 9112..=9116 | 9999)
-}

@@ -2,7 +2,8 @@
 
 use super::body::RequestBody;
 use super::error::{Error, Progress, Refusal, Step};
-use super::{Attempt, Client, Kind, Response, Target, is_print_port, lock, tls};
+use super::{Attempt, Client, Kind, Response, Target, lock, tls};
+use crate::domain::net::is_print_port;
 use crate::ipp::request::Request;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
