@@ -1,6 +1,8 @@
 //! The IPP client against printers that behave and printers that do not. The servers here speak raw TCP, so that they can
 //! do what no HTTP library would.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test, what cannot be is a failure")]
+
 use printgate::ipp::client::{Client, Document, Error, Fingerprint, Progress, Refusal, Status, Step, Target, Timeouts};
 use printgate::ipp::codec::{Attribute, Group, GroupTag, Limits, Message, Value, Version, encode, parse};
 use printgate::ipp::request::{JobRequest, Operation, Request};

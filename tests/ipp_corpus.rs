@@ -3,6 +3,8 @@
 //! The captures are not part of the repository: `PRINTGATE_CORPUS` names the directory (default `../shared/corpus`).
 //! Without it these tests say that they checked nothing.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test, what cannot be is a failure")]
+
 use printgate::domain::state::{Level, PrinterStateEnum};
 use printgate::ipp::codec::{Attribute, Limits, Message, Parsed, Value, encode, parse};
 use printgate::ipp::decode;
