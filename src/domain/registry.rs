@@ -234,8 +234,10 @@ impl Registry {
             }
             Event::EndpointFailed { id, key } => {
                 if let Some(e) = self.printers.get_mut(&id).and_then(|p| p.endpoint_mut(&key)) {
-                    e.failing = true;
-                    effects.push(Effect::Changed(id));
+                    if !e.failing {
+                        e.failing = true;
+                        effects.push(Effect::Changed(id));
+                    }
                 }
             }
             Event::PollFailed { id } => self.settle_contests(&id, false, now, &mut effects),

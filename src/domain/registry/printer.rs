@@ -156,7 +156,8 @@ impl Printer {
     /// Whether a sighting under a key of this printer is still this printer. A UUID that differs under the same name
     /// on the same host is taken for a device that makes a new one at each start.
     pub(super) fn takes_again(&self, s: &Sighting) -> bool {
-        if identity::same_uuid(&self.evidence, &s.evidence) {
+        let unchanged = self.endpoints.iter().any(|e| e.key == s.key && e.announced == s.evidence);
+        if unchanged || identity::same_uuid(&self.evidence, &s.evidence) {
             return true;
         }
         match identity::same_device(&self.evidence, &s.evidence) {
