@@ -1,1 +1,473 @@
-//! identity
+//! Who is who: canonical evidence, a stable id from it, and whether two records are one device.
+//!
+//! First form. Evidence is graded, strong to weak:
+//!
+//! 1. serial and maker,
+//! 2. UUID (`printer-uuid`, TXT `UUID`),
+//! 3. MAC address,
+//! 4. host name, with the queue's path where the path names a queue,
+//! 5. name and model.
+//!
+//! Values known to identify nothing are treated as absent ([`canonical`]): the all-zero UUID, the serials `0`, `N/A`,
+//! `XXXXXXX` or the model's own name, a MAC of zeros, `localhost`. Makers are brought to one name (`Hewlett-Packard`
+//! and `HP` are `hp`), so that the spelling of a firmware changes nothing.
+//!
+//! Invariants: [`mint`] depends on canonical evidence only, never on addresses, order or time; evidence that differs
+//! in spelling only gives the same id. [`same_device`] is symmetric, and two records whose serials differ under one
+//! maker are never the same.
+//!
+//! Not here: when an id is minted and that it sticks (`registry`).
+
+use super::ids::PrinterId;
+use super::sighting::Evidence;
+use sha2::{Digest, Sha256};
+use std::net::IpAddr;
+
+/// Weak evidence: what is left when a device says nothing of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fallback<'a> {
+    /// Host name as announced.
+    pub host: Option<&'a str>,
+    /// Resource path; a queue's path (`/printers/laser`) tells queues of one host apart.
+    pub path: Option<&'a str>,
+    /// The name a person sees.
+    pub name: Option<&'a str>,
+}
+
+/// Whether two records are one device, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// One device.
+    Same(Reason),
+    /// Two devices.
+    Different(Reason),
+    /// The evidence does not say.
+    Open,
+}
+
+/// What a verdict rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Serial and maker.
+    Serial,
+    /// UUID.
+    Uuid,
+    /// MAC address.
+    Mac,
+    /// Model, where everything stronger agrees or is missing.
+    Model,
+}
+
+/// The evidence with each value in its one spelling, and absent where it identifies nothing.
+pub fn canonical(evidence: &Evidence) -> Evidence {
+    let make = evidence.make.as_deref().and_then(plain).map(|m| canonical_maker(&m));
+    let model = evidence.model.as_deref().and_then(plain).map(|m| without_maker(&m, make.as_deref()));
+    let models = [evidence.model.as_deref(), model.as_deref()];
+    let serial = evidence.serial.as_deref().and_then(|s| canonical_serial(s, models));
+    let uuid = evidence.uuid.as_deref().and_then(canonical_uuid);
+    let mac = evidence.mac.as_deref().and_then(canonical_mac);
+    Evidence { make, model, serial, uuid, mac }
+}
+
+/// The id for this evidence: canonical maker, a dash, ten base-32 characters of a hash of the strongest evidence.
+pub fn mint(evidence: &Evidence, fallback: &Fallback<'_>) -> PrinterId {
+    let mut all = candidates(evidence, fallback);
+    if all.is_empty() { hashed("printer", "nothing", &[]) } else { all.swap_remove(0) }
+}
+
+/// The ids this evidence allows, strongest first. The second and later ones serve only where the first is taken by a
+/// device known to be another one (a UUID cloned over a fleet). Never empty.
+pub fn candidates(evidence: &Evidence, fallback: &Fallback<'_>) -> Vec<PrinterId> {
+    let e = canonical(evidence);
+    let prefix = e.make.as_deref().unwrap_or("printer");
+    let model = e.model.as_deref().unwrap_or_default();
+    let mut ids = Vec::new();
+    if let (Some(serial), Some(make)) = (&e.serial, &e.make) {
+        ids.push(hashed(prefix, "serial", &[make, serial]));
+    }
+    if let Some(uuid) = &e.uuid {
+        ids.push(hashed(prefix, "uuid", &[uuid]));
+    }
+    if let Some(mac) = &e.mac {
+        ids.push(hashed(prefix, "mac", &[mac]));
+    }
+    if let Some(host) = fallback.host.and_then(canonical_host) {
+        ids.push(hashed(prefix, "host", &[&host, queue_path(fallback.path).unwrap_or_default()]));
+    }
+    let name = fallback.name.and_then(plain).unwrap_or_default().to_lowercase();
+    ids.push(hashed(prefix, "name", &[&name, model]));
+    // Last resort, for two devices that agree in all of the above: everything together.
+    let host = fallback.host.unwrap_or_default();
+    ids.push(hashed(prefix, "all", &[&name, model, host, fallback.path.unwrap_or_default()]));
+    ids
+}
+
+/// Whether two records are of one device. Serial outranks UUID, UUID outranks MAC; a UUID shared by different models
+/// or different MAC addresses proves nothing (cloned firmware). A MAC alone joins, but differing ones do not part:
+/// one printer has several network cards.
+pub fn same_device(a: &Evidence, b: &Evidence) -> Verdict {
+    let (a, b) = (canonical(a), canonical(b));
+    let models_differ = match (&a.model, &b.model) {
+        (Some(a), Some(b)) => models_conflict(a, b),
+        _ => false,
+    };
+    if let (Some(x), Some(y)) = (&a.serial, &b.serial) {
+        if differ(&a.make, &b.make) {
+            return Verdict::Different(Reason::Serial);
+        }
+        return if x == y { Verdict::Same(Reason::Serial) } else { Verdict::Different(Reason::Serial) };
+    }
+    if let (Some(x), Some(y)) = (&a.uuid, &b.uuid) {
+        return match (x == y, models_differ) {
+            (true, false) => Verdict::Same(Reason::Uuid),
+            (true, true) => Verdict::Different(Reason::Model),
+            (false, _) => Verdict::Different(Reason::Uuid),
+        };
+    }
+    if let (Some(x), Some(y)) = (&a.mac, &b.mac)
+        && x == y
+        && !models_differ
+    {
+        return Verdict::Same(Reason::Mac);
+    }
+    if models_differ { Verdict::Different(Reason::Model) } else { Verdict::Open }
+}
+
+fn differ(a: &Option<String>, b: &Option<String>) -> bool {
+    matches!((a, b), (Some(a), Some(b)) if a != b)
+}
+
+/// Whether two model texts can not mean one model: both have words with digits, and none of the one is within one of
+/// the other. `ENVY 4500` and `ENVY 4500 series` agree, so do `MF6100` and `CNMF6100 Series`; `M402` and `M404` do not.
+fn models_conflict(a: &str, b: &str) -> bool {
+    let words = |t: &str| -> Vec<String> {
+        t.split(|c: char| !c.is_alphanumeric())
+            .filter(|w| w.chars().any(|c| c.is_ascii_digit()))
+            .map(str::to_owned)
+            .collect()
+    };
+    let (a, b) = (words(a), words(b));
+    !a.is_empty()
+        && !b.is_empty()
+        && !a.iter().any(|x| b.iter().any(|y| x.contains(y.as_str()) || y.contains(x.as_str())))
+}
+
+/// `known` with the gaps filled from `more`, and with the values of `more` where both say something: what a device
+/// answers itself (`more`) outranks what was announced for it.
+pub fn merge(known: &Evidence, more: &Evidence) -> Evidence {
+    let c = canonical(more);
+    // Values that canonicalisation rejects do not overwrite; otherwise the device's own spelling is kept.
+    let pick = |usable: bool, new: &Option<String>, old: &Option<String>| {
+        if usable { new.clone() } else { old.clone().or_else(|| new.clone()) }
+    };
+    Evidence {
+        make: pick(c.make.is_some(), &more.make, &known.make),
+        model: pick(c.model.is_some(), &more.model, &known.model),
+        serial: pick(c.serial.is_some(), &more.serial, &known.serial),
+        uuid: pick(c.uuid.is_some(), &more.uuid, &known.uuid),
+        mac: pick(c.mac.is_some(), &more.mac, &known.mac),
+    }
+}
+
+/// The path where it names a queue of a print server, nothing for a printer's own resource.
+pub fn queue_path(path: Option<&str>) -> Option<&str> {
+    path.filter(|p| !matches!(p.trim_end_matches('/'), "" | "/ipp" | "/ipp/print" | "/ipp/printer" | "/ipp/port1"))
+}
+
+fn hashed(prefix: &str, kind: &str, parts: &[&str]) -> PrinterId {
+    let mut hash = Sha256::new();
+    hash.update(kind.as_bytes());
+    for part in parts {
+        // Lengths keep ("ab", "c") and ("a", "bc") apart.
+        hash.update((part.len() as u64).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    PrinterId::from_maker_and_hash(prefix, &hash.finalize())
+}
+
+/// Makers with several names in the field, matched against the start of the lower-case text at a word boundary,
+/// longest first. What is not here keeps its first word.
+const MAKERS: [(&str, &str); 40] = [
+    ("hewlett-packard", "hp"),
+    ("hewlett packard", "hp"),
+    ("hp inc", "hp"),
+    ("hp", "hp"),
+    ("kyocera mita", "kyocera"),
+    ("kyocera document solutions", "kyocera"),
+    ("kyocera", "kyocera"),
+    ("konica minolta", "konica-minolta"),
+    ("konicaminolta", "konica-minolta"),
+    ("konica-minolta", "konica-minolta"),
+    ("konica", "konica-minolta"),
+    ("minolta", "konica-minolta"),
+    ("fuji xerox", "fujifilm"),
+    ("fujixerox", "fujifilm"),
+    ("fujifilm", "fujifilm"),
+    ("xerox", "xerox"),
+    ("brother", "brother"),
+    ("seiko epson", "epson"),
+    ("epson", "epson"),
+    ("canon", "canon"),
+    ("lexmark", "lexmark"),
+    ("ricoh", "ricoh"),
+    ("samsung", "samsung"),
+    ("sharp", "sharp"),
+    ("toshiba tec", "toshiba"),
+    ("toshiba", "toshiba"),
+    ("oki data", "oki"),
+    ("okidata", "oki"),
+    ("oki", "oki"),
+    ("dell", "dell"),
+    ("zebra technologies", "zebra"),
+    ("zebra", "zebra"),
+    ("pantum", "pantum"),
+    ("develop", "develop"),
+    ("utax", "utax"),
+    ("triumph-adler", "triumph-adler"),
+    ("ta triumph-adler", "triumph-adler"),
+    ("riso", "riso"),
+    ("panasonic", "panasonic"),
+    ("apple", "apple"),
+];
+
+/// The one name of a maker: lower case, letters, digits and dashes, at most 24 characters, never empty.
+pub fn canonical_maker(text: &str) -> String {
+    let lower = text.trim().to_lowercase();
+    if let Some(canonical) = known_maker(&lower) {
+        return canonical.to_owned();
+    }
+    let first = lower.split([' ', ',', ';', '/', '(']).find(|w| !w.is_empty()).unwrap_or_default();
+    let mut slug = String::new();
+    for c in first.chars() {
+        if c.is_ascii_lowercase() || c.is_ascii_digit() {
+            slug.push(c);
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+        if slug.len() == 24 {
+            break;
+        }
+    }
+    let slug = slug.trim_matches('-');
+    if let Some(canonical) = known_maker(slug) {
+        return canonical.to_owned();
+    }
+    plain(slug).unwrap_or_else(|| "printer".to_owned())
+}
+
+fn known_maker(lower: &str) -> Option<&'static str> {
+    let matching = MAKERS.iter().filter(|(name, _)| starts_with_word(lower, name));
+    matching.max_by_key(|(name, _)| name.len()).map(|(_, canonical)| *canonical)
+}
+
+fn starts_with_word(text: &str, word: &str) -> bool {
+    text.strip_prefix(word).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
+}
+
+/// The model in lower case with single spaces, without its maker in front (however often).
+fn without_maker(model: &str, make: Option<&str>) -> String {
+    let lower = model.to_lowercase();
+    let mut words: Vec<&str> = lower.split_whitespace().collect();
+    let is_maker = |front: &str| {
+        let named = MAKERS.iter().any(|(name, canonical)| front == *name && make.is_none_or(|m| m == *canonical));
+        named || make == Some(front)
+    };
+    while let Some(skip) =
+        (1..words.len().min(4)).rev().find(|n| is_maker(&words.get(..*n).unwrap_or_default().join(" ")))
+    {
+        words.drain(..skip);
+    }
+    words.join(" ")
+}
+
+/// Trims, drops control characters, and takes words that mean "nothing" for nothing.
+fn plain(text: &str) -> Option<String> {
+    let text: String = text.chars().filter(|c| !c.is_control()).take(256).collect();
+    let text = text.trim();
+    let lower = text.to_ascii_lowercase();
+    let nothing =
+        matches!(lower.as_str(), "" | "unknown" | "none" | "n/a" | "na" | "null" | "(null)" | "-" | "default");
+    (!nothing).then(|| text.to_owned())
+}
+
+/// Upper case without spaces, or nothing for fillers: one character repeated (`0`, `XXXXXXX`), the counting row
+/// (`1234567890`), words for "not set", fewer than 3 characters, the model's own name.
+fn canonical_serial(text: &str, models: [Option<&str>; 2]) -> Option<String> {
+    let serial: String = plain(text)?.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_uppercase();
+    let mut chars = serial.chars();
+    let first = chars.next()?;
+    let repeated = chars.all(|c| c == first);
+    let counting = serial.len() >= 6 && ("1234567890".starts_with(&serial) || "0123456789".starts_with(&serial));
+    let words = matches!(
+        serial.as_str(),
+        "SERIAL"
+            | "SERIALNUMBER"
+            | "SN"
+            | "NOTSET"
+            | "NOTAVAILABLE"
+            | "NOTSPECIFIED"
+            | "TOBEFILLEDBYO.E.M."
+            | "INVALID"
+    );
+    let is_model = models
+        .into_iter()
+        .flatten()
+        .any(|m| m.chars().filter(|c| !c.is_whitespace()).collect::<String>().to_uppercase() == serial);
+    (serial.len() >= 3 && !repeated && !counting && !words && !is_model).then_some(serial)
+}
+
+/// Lower case in 8-4-4-4-12 form without `urn:uuid:`, or nothing: not that form, or one digit repeated.
+fn canonical_uuid(text: &str) -> Option<String> {
+    let lower = text.trim().to_ascii_lowercase();
+    let uuid = lower.strip_prefix("urn:uuid:").unwrap_or(&lower);
+    let well_formed = uuid.len() == 36
+        && uuid.bytes().enumerate().all(|(i, b)| match i {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => b.is_ascii_hexdigit(),
+        });
+    let mut digits = uuid.bytes().filter(|b| *b != b'-');
+    let first = digits.next()?;
+    (well_formed && !digits.all(|b| b == first)).then(|| uuid.to_owned())
+}
+
+/// 12 lower-case hex digits, or nothing: zeros, ones, a multicast address.
+fn canonical_mac(text: &str) -> Option<String> {
+    let mac: String = text.trim().to_ascii_lowercase().chars().filter(|c| !matches!(c, ':' | '-' | '.')).collect();
+    let first = u8::from_str_radix(mac.get(..2)?, 16).ok()?;
+    let hex = mac.len() == 12 && mac.bytes().all(|b| b.is_ascii_hexdigit());
+    let zero = mac.bytes().all(|b| b == b'0');
+    (hex && !zero && first & 1 == 0).then_some(mac)
+}
+
+/// Lower case without trailing dot, or nothing: an address, `localhost`.
+fn canonical_host(text: &str) -> Option<String> {
+    let host = text.trim().trim_end_matches('.').to_ascii_lowercase();
+    let local = matches!(host.as_str(), "" | "localhost" | "localhost.localdomain" | "localhost.local");
+    (!local && host.parse::<IpAddr>().is_err() && host.len() <= 255).then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn evidence(make: &str, model: &str, serial: &str, uuid: &str, mac: &str) -> Evidence {
+        let some = |t: &str| (!t.is_empty()).then(|| t.to_owned());
+        Evidence { make: some(make), model: some(model), serial: some(serial), uuid: some(uuid), mac: some(mac) }
+    }
+
+    const UUID: &str = "1c852a4d-b800-1f08-abcd-d4c9ef00c3a1";
+
+    #[test]
+    fn spelling_changes_nothing() {
+        let none = Fallback::default();
+        let a = mint(&evidence("Hewlett-Packard", "ENVY 4500", "cn35t1m03q05x4", "", ""), &none);
+        let b = mint(&evidence("HP", "HP ENVY 4500 series", " CN35T1M03Q05X4 ", UUID, "d4c9ef00c3a1"), &none);
+        assert_eq!(a, b);
+        assert!(a.as_str().starts_with("hp-") && a.as_str().len() == 13, "{a}");
+        let c = mint(&evidence("HP", "", "", &format!("urn:uuid:{}", UUID.to_uppercase()), ""), &none);
+        assert_eq!(c, mint(&evidence("hp", "x", "XXXXXXX", UUID, ""), &none));
+    }
+
+    #[test]
+    fn fillers_identify_nothing() {
+        for serial in ["0", "XXXXXXX", "00000000", "N/A", "unknown", "1234567890", "LaserJet 400", "400", "  ", "\0\0"]
+        {
+            let e = canonical(&evidence("HP", "LaserJet 400", serial, "", ""));
+            // A part of the model's name is not the model's name: a short serial stays a serial.
+            assert_eq!(e.serial.is_some(), serial == "400", "{serial}");
+        }
+        for uuid in ["", "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff", "123", "é"] {
+            assert_eq!(canonical(&evidence("", "", "", uuid, "")).uuid, None, "{uuid}");
+        }
+        for mac in ["000000000000", "00:00:00:00:00:00", "ffffffffffff", "0100005e0001", "12345", "é2345"] {
+            assert_eq!(canonical(&evidence("", "", "", "", mac)).mac, None, "{mac}");
+        }
+        assert_eq!(canonical(&evidence("", "", "", "", "D4:C9:EF:00:C3:A1")).mac.as_deref(), Some("d4c9ef00c3a1"));
+    }
+
+    #[test]
+    fn makers_have_one_name() {
+        for (text, want) in [
+            ("Hewlett-Packard", "hp"),
+            ("HP Inc.", "hp"),
+            ("KONICA MINOLTA", "konica-minolta"),
+            ("Kyocera Mita", "kyocera"),
+            ("KYOCERA Document Solutions", "kyocera"),
+            ("FUJI XEROX", "fujifilm"),
+            ("Acme & Söhne", "acme"),
+            ("Hpx", "hpx"),
+            ("日本", "printer"),
+            ("", "printer"),
+        ] {
+            assert_eq!(canonical_maker(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn serial_decides_before_uuid_and_cloned_uuids_do_not_join_models() {
+        let a = evidence("HP", "M402", "PHB1234567", UUID, "");
+        assert_eq!(
+            same_device(&a, &evidence("HP", "M402", "PHB7654321", UUID, "")),
+            Verdict::Different(Reason::Serial)
+        );
+        let other_uuid = UUID.replace('4', "5");
+        assert_eq!(
+            same_device(&a, &evidence("Hewlett Packard", "HP M402", "PHB1234567", &other_uuid, "")),
+            Verdict::Same(Reason::Serial)
+        );
+        assert_eq!(same_device(&a, &evidence("HP", "M402", "", UUID, "")), Verdict::Same(Reason::Uuid));
+        assert_eq!(same_device(&a, &evidence("HP", "M404", "", UUID, "")), Verdict::Different(Reason::Model));
+        assert_eq!(same_device(&a, &evidence("HP", "M402", "", "", "")), Verdict::Open);
+    }
+
+    #[test]
+    fn weak_evidence_tells_hosts_and_queues_apart() {
+        let e = evidence("", "Generic", "", "", "");
+        let host = |host, path| mint(&e, &Fallback { host: Some(host), path: Some(path), name: Some("P") });
+        assert_ne!(host("a.local", "/ipp/print"), host("b.local", "/ipp/print"));
+        assert_ne!(host("a.local", "/printers/x"), host("a.local", "/printers/y"));
+        assert_eq!(host("A.local.", "/ipp/print"), host("a.local", "/"));
+        // An address is not a name: it identifies nothing.
+        assert_eq!(host("10.0.0.1", "/"), host("10.0.0.2", "/"));
+    }
+
+    #[test]
+    fn what_the_device_answers_outranks_what_was_announced_except_fillers() {
+        let announced = evidence("HP", "M402", "PHB1234567", UUID, "");
+        let answered = evidence("Hewlett-Packard", "LaserJet M402", "XXXXXXX", "", "d4c9ef00c3a1");
+        let merged = merge(&announced, &answered);
+        assert_eq!(merged.serial.as_deref(), Some("PHB1234567"));
+        assert_eq!(merged.model.as_deref(), Some("LaserJet M402"));
+        assert_eq!(merged.uuid.as_deref(), Some(UUID));
+        assert_eq!(merged.mac.as_deref(), Some("d4c9ef00c3a1"));
+    }
+
+    fn any_evidence() -> impl Strategy<Value = Evidence> {
+        let text = || proptest::option::of("\\PC{0,20}");
+        (text(), text(), text(), text(), text()).prop_map(|(make, model, serial, uuid, mac)| Evidence {
+            make,
+            model,
+            serial,
+            uuid,
+            mac,
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn minting_is_total_and_stable(e in any_evidence(), host in "\\PC{0,20}", name in "\\PC{0,20}") {
+            let fallback = Fallback { host: Some(&host), path: None, name: Some(&name) };
+            let all = candidates(&e, &fallback);
+            prop_assert!(!all.is_empty());
+            prop_assert_eq!(&mint(&e, &fallback), &all[0]);
+            // Canonical evidence is its own canonical form, as far as identity goes.
+            prop_assert_eq!(mint(&canonical(&e), &fallback), mint(&e, &fallback));
+        }
+
+        #[test]
+        fn verdicts_are_symmetric(a in any_evidence(), b in any_evidence()) {
+            prop_assert_eq!(same_device(&a, &b), same_device(&b, &a));
+        }
+    }
+}

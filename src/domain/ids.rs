@@ -92,6 +92,17 @@ text_id!(
         && t.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 );
 
+impl PrinterId {
+    /// Makes an id of a canonical maker and the first 50 bits of `hash`. Total: what of `maker` may not stand in an id
+    /// is left out, and what is longer than 53 characters is cut.
+    pub fn from_maker_and_hash(maker: &str, hash: &[u8]) -> Self {
+        let allowed = |c: &char| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-';
+        let maker: String = maker.chars().filter(allowed).take(53).collect();
+        let hash: String = base32_lower(hash).chars().take(10).collect();
+        Self(format!("{maker}-{hash}"))
+    }
+}
+
 text_id!(
     /// The submitter's name of a job, the idempotency key within a gateway.
     JobId,

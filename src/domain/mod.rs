@@ -8,6 +8,7 @@ pub mod endpoint;
 pub mod identity;
 pub mod ids;
 pub mod job;
+pub mod lane;
 pub mod net;
 pub mod outbox;
 pub mod registry;

@@ -1,0 +1,406 @@
+//! `gateway.db`: printers, shadows, and every message but job statuses that waits to be sent.
+//!
+//! A shadow has two sides: `latest`, what it should say, and `confirmed`, what the cloud is known to have. Their
+//! difference is what waits to be sent, so a thousand changes while the link is down cost one row.
+
+use super::{Db, Depth, OutboxRow, StoreError};
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite_migration::{M, Migrations};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// Most messages and records of all classes together; past it the oldest telemetry goes first, then printer statuses,
+/// then events. About 100 MB at 1 KiB each.
+const ROWS_MAX: u64 = 100_000;
+
+/// What a message is, which decides what goes first when there is no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// A printer's status.
+    Status,
+    /// An alert raised or cleared.
+    Event,
+    /// One record of a batch.
+    Telemetry,
+    /// The gateway's status: only the newest waits.
+    Gateway,
+}
+
+impl Class {
+    fn name(self) -> &'static str {
+        match self {
+            Class::Status => "status",
+            Class::Event => "event",
+            Class::Telemetry => "telemetry",
+            Class::Gateway => "gateway",
+        }
+    }
+}
+
+/// A message to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// What it is.
+    pub class: Class,
+    /// The payload's `id`.
+    pub message: String,
+    /// Where it goes; empty for telemetry.
+    pub topic: String,
+    /// What is sent; for telemetry one record.
+    pub payload: Vec<u8>,
+}
+
+/// One commit of the hub: everything in it becomes durable together.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Commit {
+    /// Printers' rows: id and JSON.
+    pub printers: Vec<(String, String)>,
+    /// What shadows should say.
+    pub shadows: Vec<(String, Value)>,
+    /// Messages.
+    pub messages: Vec<Message>,
+}
+
+/// A shadow whose two sides differ.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShadowRow {
+    /// Which printer.
+    pub printer: String,
+    /// What `reported` should be.
+    pub latest: Value,
+    /// What the cloud is known to have.
+    pub confirmed: Value,
+}
+
+/// The gateway's file.
+#[derive(Clone)]
+pub struct GatewayStore {
+    db: Db,
+    /// Random, new when the file is.
+    pub epoch: String,
+    /// Where a damaged predecessor lies.
+    pub set_aside: Option<PathBuf>,
+}
+
+impl GatewayStore {
+    /// Opens or creates the file; `fresh_epoch` becomes the epoch of a new one.
+    pub async fn open(path: &Path, fresh_epoch: &str) -> Result<Self, StoreError> {
+        let migrations = Migrations::new(vec![M::up(include_str!("migrations/gateway-1.sql"))]);
+        let opened = Db::open(path, migrations).await?;
+        let fresh = fresh_epoch.to_owned();
+        let epoch = opened.db.write(move |tx| super::epoch(tx, &fresh)).await?;
+        Ok(Self { db: opened.db, epoch, set_aside: opened.set_aside })
+    }
+
+    /// Stores what the hub decided, all of it or nothing. Answers how many old messages had to go for want of room.
+    pub async fn commit(&self, commit: Commit, now: Timestamp) -> Result<u64, StoreError> {
+        self.db
+            .write(move |tx| {
+                for (id, body) in &commit.printers {
+                    tx.prepare_cached(
+                        "INSERT INTO printer (id, body) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET body = ?2",
+                    )?
+                    .execute([id, body])?;
+                }
+                for (printer, latest) in &commit.shadows {
+                    tx.prepare_cached(
+                        "INSERT INTO shadow (printer, latest) VALUES (?1, ?2)
+                         ON CONFLICT (printer) DO UPDATE SET latest = ?2",
+                    )?
+                    .execute(params![printer, latest.to_string()])?;
+                }
+                for message in &commit.messages {
+                    if message.class == Class::Gateway {
+                        tx.execute("DELETE FROM outbox WHERE class = 'gateway'", [])?;
+                    }
+                    tx.prepare_cached(
+                        "INSERT INTO outbox (class, message, topic, payload, at) VALUES (?1, ?2, ?3, ?4, ?5)",
+                    )?
+                    .execute(params![
+                        message.class.name(),
+                        message.message,
+                        message.topic,
+                        message.payload,
+                        now.as_second()
+                    ])?;
+                }
+                make_room(tx)
+            })
+            .await
+    }
+
+    /// Every printer's row.
+    pub async fn printers(&self) -> Result<Vec<String>, StoreError> {
+        self.db
+            .read(|c| {
+                let mut statement = c.prepare("SELECT body FROM printer ORDER BY id")?;
+                let rows = statement.query_map([], |row| row.get(0))?;
+                rows.collect()
+            })
+            .await
+    }
+
+    /// Shadows whose two sides differ, at most `limit`, without those in `busy`.
+    pub async fn shadows_to_send(&self, limit: usize, busy: Vec<String>) -> Result<Vec<ShadowRow>, StoreError> {
+        let rows: Vec<(String, String, String)> = self
+            .db
+            .read(move |c| {
+                let mut statement = c.prepare_cached(
+                    "SELECT printer, latest, confirmed FROM shadow WHERE latest <> confirmed ORDER BY printer",
+                )?;
+                let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+                let mut found = Vec::new();
+                for row in rows {
+                    let row: (String, String, String) = row?;
+                    if !busy.contains(&row.0) {
+                        found.push(row);
+                        if found.len() >= limit {
+                            break;
+                        }
+                    }
+                }
+                Ok(found)
+            })
+            .await?;
+        rows.into_iter()
+            .map(|(printer, latest, confirmed)| {
+                Ok(ShadowRow {
+                    printer,
+                    latest: serde_json::from_str(&latest).map_err(|e| self.db.row_error(e))?,
+                    confirmed: serde_json::from_str(&confirmed).map_err(|e| self.db.row_error(e))?,
+                })
+            })
+            .collect()
+    }
+
+    /// One shadow.
+    pub async fn shadow(&self, printer: &str) -> Result<Option<ShadowRow>, StoreError> {
+        let name = printer.to_owned();
+        let row: Option<(String, String)> = self
+            .db
+            .read(move |c| {
+                c.prepare_cached("SELECT latest, confirmed FROM shadow WHERE printer = ?1")?
+                    .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))
+                    .optional()
+            })
+            .await?;
+        row.map(|(latest, confirmed)| {
+            Ok(ShadowRow {
+                printer: printer.to_owned(),
+                latest: serde_json::from_str(&latest).map_err(|e| self.db.row_error(e))?,
+                confirmed: serde_json::from_str(&confirmed).map_err(|e| self.db.row_error(e))?,
+            })
+        })
+        .transpose()
+    }
+
+    /// What the cloud is now known to have.
+    pub async fn shadow_confirmed(&self, printer: &str, confirmed: &Value) -> Result<(), StoreError> {
+        let (printer, confirmed) = (printer.to_owned(), confirmed.to_string());
+        self.db
+            .write(move |tx| {
+                tx.prepare_cached("UPDATE shadow SET confirmed = ?2 WHERE printer = ?1")?
+                    .execute([printer, confirmed])
+                    .map(drop)
+            })
+            .await
+    }
+
+    /// The oldest messages but telemetry, without those on their way.
+    pub async fn peek(&self, limit: usize, on_their_way: Vec<i64>) -> Result<Vec<OutboxRow>, StoreError> {
+        self.peek_where("class <> 'telemetry'", limit, on_their_way).await
+    }
+
+    /// The oldest telemetry records, without those on their way.
+    pub async fn peek_telemetry(&self, limit: usize, on_their_way: Vec<i64>) -> Result<Vec<OutboxRow>, StoreError> {
+        self.peek_where("class = 'telemetry'", limit, on_their_way).await
+    }
+
+    async fn peek_where(
+        &self,
+        class: &'static str,
+        limit: usize,
+        on_their_way: Vec<i64>,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        self.db
+            .read(move |c| {
+                let mut statement = c.prepare_cached(&format!(
+                    "SELECT row, message, topic, payload FROM outbox WHERE wedged IS NULL AND {class}
+                     ORDER BY row LIMIT ?1"
+                ))?;
+                let want = limit.saturating_add(on_their_way.len()) as i64;
+                let rows = statement.query_map([want], |row| {
+                    Ok(OutboxRow {
+                        row: row.get(0)?,
+                        message: row.get(1)?,
+                        topic: row.get(2)?,
+                        payload: row.get(3)?,
+                        job: None,
+                    })
+                })?;
+                let mut waiting = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+                waiting.retain(|row| !on_their_way.contains(&row.row));
+                waiting.truncate(limit);
+                Ok(waiting)
+            })
+            .await
+    }
+
+    /// Deletes messages that the cloud is known to have.
+    pub async fn confirmed(&self, rows: Vec<i64>) -> Result<(), StoreError> {
+        self.db.write(move |tx| delete_rows(tx, "outbox", &rows)).await
+    }
+
+    /// Sets a message aside.
+    pub async fn wedge(&self, row: i64, why: &str) -> Result<(), StoreError> {
+        let why = why.to_owned();
+        self.db
+            .write(move |tx| tx.execute("UPDATE outbox SET wedged = ?2 WHERE row = ?1", params![row, why]).map(drop))
+            .await
+    }
+
+    /// How much waits.
+    pub async fn depth(&self) -> Result<Depth, StoreError> {
+        self.db.read(|c| depth_of(c, "outbox")).await
+    }
+
+    /// A remembered value, such as the last good configuration.
+    pub async fn recall(&self, key: &'static str) -> Result<Option<String>, StoreError> {
+        self.db
+            .read(move |c| c.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional())
+            .await
+    }
+
+    /// Remembers a value.
+    pub async fn remember(&self, key: &'static str, value: &str) -> Result<(), StoreError> {
+        let value = value.to_owned();
+        self.db
+            .write(move |tx| {
+                tx.execute(
+                    "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = ?2",
+                    params![key, value],
+                )
+                .map(drop)
+            })
+            .await
+    }
+}
+
+pub(super) fn delete_rows(tx: &Transaction<'_>, table: &'static str, rows: &[i64]) -> rusqlite::Result<()> {
+    let mut statement = tx.prepare_cached(&format!("DELETE FROM {table} WHERE row = ?1"))?;
+    for row in rows {
+        statement.execute([row])?;
+    }
+    Ok(())
+}
+
+pub(super) fn depth_of(connection: &Connection, table: &'static str) -> rusqlite::Result<Depth> {
+    connection
+        .prepare_cached(&format!(
+            "SELECT count(*) FILTER (WHERE wedged IS NULL), coalesce(sum(length(payload)) FILTER (WHERE wedged IS NULL), 0),
+                    count(*) FILTER (WHERE wedged IS NOT NULL) FROM {table}"
+        ))?
+        .query_row([], |row| {
+            Ok(Depth {
+                rows: row.get::<_, i64>(0)?.unsigned_abs(),
+                bytes: row.get::<_, i64>(1)?.unsigned_abs(),
+                wedged: row.get::<_, i64>(2)?.unsigned_abs(),
+            })
+        })
+}
+
+fn make_room(tx: &Transaction<'_>) -> rusqlite::Result<u64> {
+    // The span of row numbers bounds the count from above without a scan; only near the limit is it counted.
+    let span: i64 = tx
+        .prepare_cached("SELECT coalesce(max(row) - min(row) + 1, 0) FROM outbox")?
+        .query_row([], |row| row.get(0))?;
+    if span.unsigned_abs() <= ROWS_MAX {
+        return Ok(0);
+    }
+    let count: i64 = tx.query_row("SELECT count(*) FROM outbox", [], |row| row.get(0))?;
+    let mut excess = count.unsigned_abs().saturating_sub(ROWS_MAX);
+    let mut dropped = 0;
+    for class in ["telemetry", "status", "event"] {
+        if excess == 0 {
+            break;
+        }
+        let gone = tx.execute(
+            "DELETE FROM outbox WHERE row IN (SELECT row FROM outbox WHERE class = ?1 ORDER BY row LIMIT ?2)",
+            params![class, excess as i64],
+        )? as u64;
+        excess = excess.saturating_sub(gone);
+        dropped += gone;
+    }
+    Ok(dropped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    async fn store() -> (tempfile::TempDir, GatewayStore) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = GatewayStore::open(&dir.path().join("gateway.db"), "e").await.unwrap();
+        (dir, store)
+    }
+
+    fn message(class: Class, id: &str) -> Message {
+        Message { class, message: id.into(), topic: "t".into(), payload: b"{}".to_vec() }
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-20T12:00:00Z".parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_shadow_waits_until_both_sides_are_equal() {
+        let (_dir, store) = store().await;
+        let latest = json!({"online": true, "ink_level": {"black": 30}});
+        let commit = Commit { shadows: vec![("hp-1".into(), latest.clone())], ..Commit::default() };
+        store.commit(commit.clone(), now()).await.unwrap();
+        let waiting = store.shadows_to_send(4, vec![]).await.unwrap();
+        assert_eq!(waiting.len(), 1);
+        assert_eq!(waiting[0].confirmed, json!({}));
+        assert!(store.shadows_to_send(4, vec!["hp-1".into()]).await.unwrap().is_empty());
+        store.shadow_confirmed("hp-1", &latest).await.unwrap();
+        assert!(store.shadows_to_send(4, vec![]).await.unwrap().is_empty());
+        store.commit(commit, now()).await.unwrap();
+        assert!(store.shadows_to_send(4, vec![]).await.unwrap().is_empty(), "the same again waits for nothing");
+    }
+
+    #[tokio::test]
+    async fn only_the_newest_gateway_status_waits() {
+        let (_dir, store) = store().await;
+        for id in ["1", "2"] {
+            let commit = Commit { messages: vec![message(Class::Gateway, id)], ..Commit::default() };
+            store.commit(commit, now()).await.unwrap();
+        }
+        let rows = store.peek(9, vec![]).await.unwrap();
+        assert_eq!(rows.iter().map(|r| r.message.as_str()).collect::<Vec<_>>(), ["2"]);
+    }
+
+    #[tokio::test]
+    async fn telemetry_is_taken_apart_from_the_rest() {
+        let (_dir, store) = store().await;
+        let messages =
+            vec![message(Class::Telemetry, "t1"), message(Class::Event, "e1"), message(Class::Telemetry, "t2")];
+        store.commit(Commit { messages, ..Commit::default() }, now()).await.unwrap();
+        assert_eq!(store.peek(9, vec![]).await.unwrap().len(), 1);
+        let records = store.peek_telemetry(9, vec![]).await.unwrap();
+        assert_eq!(records.len(), 2);
+        assert_eq!(store.peek_telemetry(9, vec![records[0].row]).await.unwrap().len(), 1);
+        store.confirmed(records.iter().map(|r| r.row).collect()).await.unwrap();
+        assert_eq!(store.depth().await.unwrap().rows, 1);
+    }
+
+    #[tokio::test]
+    async fn a_value_is_remembered() {
+        let (_dir, store) = store().await;
+        assert_eq!(store.recall("config").await.unwrap(), None);
+        store.remember("config", "{}").await.unwrap();
+        store.remember("config", "{\"a\":1}").await.unwrap();
+        assert_eq!(store.recall("config").await.unwrap().as_deref(), Some("{\"a\":1}"));
+    }
+}

@@ -1,0 +1,493 @@
+//! The uplink: drains what waits in the store to the cloud, and hands on what the cloud asks.
+//!
+//! One owner loop: peek → publish → confirm. What is on its way lives in [`Window`] (messages) and [`Lane`] (shadow
+//! updates), both pure; what waits lives in the two databases. A row is deleted only on its true echo, a shadow's
+//! confirmed side moves only on `update/accepted` with our token.
+//!
+//! - Order: job statuses first, then events and statuses of printers, then telemetry, many records to a message.
+//! - Channels wake, tables hold: [`Wake`] only says "look again"; losing a wake-up costs nothing but the next one.
+//! - Commands go to the job book's owner through a bounded channel. Full: the command is dropped and counted; by the
+//!   delivery contract the submitter sends it again.
+//!
+//! Not here: what messages say (`jobs`, `hub`), when the link is made anew (`cloud::greengrass::Link`).
+
+mod status;
+
+pub use status::GatewayFacts;
+
+use crate::cloud::Command;
+use crate::cloud::greengrass::{Link, LinkEvent, PublishError};
+use crate::cloud::wire::{self, GatewayEvent, Inbound, ShadowAccepted, ShadowRejected, ShadowUpdate, Topics};
+use crate::domain::ids::{GatewayName, MessageId, PrinterId};
+use crate::domain::lane::{self, Lane};
+use crate::domain::outbox::{Failure, Limits, Message, Rows, Window};
+use crate::domain::shadow;
+use crate::store::gateway::GatewayStore;
+use crate::store::jobs::JobStore;
+use crate::store::{OutboxRow, StoreError};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Publishes whose echo or answer is open, of both kinds: nucleus lite allows 10 for all components together.
+const OPEN_MAX: usize = 10;
+/// Telemetry records looked at for one message.
+const RECORDS_PEEKED: usize = 64;
+/// Link events taken at once, so that their confirmations share a commit.
+const EVENTS_AT_ONCE: usize = 64;
+/// How often the gateway's status is sent when nothing changed.
+const PERIODIC: Duration = Duration::from_secs(6 * 3600);
+/// Longest sleep of the loop.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// Pause after the store refused, so that a full disk does not spin the loop.
+const STORE_PAUSE: Duration = Duration::from_secs(2);
+
+/// Tells the uplink that something new waits.
+#[derive(Debug, Clone, Default)]
+pub struct Wake(Arc<Notify>);
+
+impl Wake {
+    /// Look again.
+    pub fn wake(&self) {
+        self.0.notify_one();
+    }
+}
+
+/// What the uplink works with.
+pub struct Parts {
+    /// Our thing name.
+    pub gateway: GatewayName,
+    /// The link to the nucleus and its events.
+    pub link: Link,
+    /// What the link tells.
+    pub events: mpsc::Receiver<LinkEvent>,
+    /// The job book's file.
+    pub jobs: JobStore,
+    /// The gateway's file.
+    pub store: GatewayStore,
+    /// Where commands go.
+    pub commands: mpsc::Sender<Command>,
+    /// Something new waits.
+    pub wake: Wake,
+    /// What the gateway's status tells besides the store's figures.
+    pub facts: watch::Receiver<GatewayFacts>,
+    /// The configuration changed at the nucleus.
+    pub configuration_changed: Arc<Notify>,
+    /// Limits of messages.
+    pub limits: Limits,
+    /// Limits of shadow updates.
+    pub shadow_limits: lane::Limits,
+}
+
+/// How the uplink ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to.
+    Cancelled,
+    /// The nucleus refuses us for good.
+    Refused(String),
+}
+
+/// Runs until `cancel`, or until the nucleus refuses us for good.
+pub async fn run(parts: Parts, cancel: CancellationToken) -> Ended {
+    let (results, outcomes) = mpsc::channel(OPEN_MAX * 2);
+    let topics = Topics::new(&parts.gateway);
+    let mut uplink = Uplink {
+        window: Window::new(parts.limits.clone()),
+        lane: Lane::new(parts.shadow_limits.clone()),
+        topics,
+        parts,
+        up: false,
+        results,
+        dropped_commands: 0,
+        unsendable: BTreeMap::new(),
+    };
+    uplink.run(outcomes, cancel).await
+}
+
+struct Uplink {
+    parts: Parts,
+    topics: Topics,
+    window: Window,
+    lane: Lane,
+    up: bool,
+    results: mpsc::Sender<Sent>,
+    dropped_commands: u64,
+    /// Parts of shadows that fit into no update, as last warned of: by printer.
+    unsendable: BTreeMap<String, Vec<String>>,
+}
+
+/// A publish ended.
+struct Sent {
+    id: String,
+    shadow: bool,
+    outcome: Result<(), PublishError>,
+}
+
+impl Uplink {
+    async fn run(&mut self, mut outcomes: mpsc::Receiver<Sent>, cancel: CancellationToken) -> Ended {
+        let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
+        let mut periodic = tokio::time::interval(PERIODIC);
+        periodic.reset();
+        let mut facts_open = true;
+        loop {
+            let pause = match self.step().await {
+                Ok(due) => until(due),
+                Err(error) => {
+                    tracing::error!(%error, "what waits for the cloud cannot be read or marked; trying again");
+                    STORE_PAUSE
+                }
+            };
+            let wake = Arc::clone(&self.parts.wake.0);
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return Ended::Cancelled,
+                taken = self.parts.events.recv_many(&mut events, EVENTS_AT_ONCE) => {
+                    if taken == 0 {
+                        return if cancel.is_cancelled() {
+                            Ended::Cancelled
+                        } else {
+                            Ended::Refused("the link to the nucleus ended".into())
+                        };
+                    }
+                    if let Some(reason) = self.take_events(&mut events).await {
+                        return Ended::Refused(reason);
+                    }
+                }
+                Some(sent) = outcomes.recv() => self.sent(sent).await,
+                changed = self.parts.facts.changed(), if facts_open => {
+                    facts_open = changed.is_ok();
+                    if facts_open {
+                        self.tell_status(GatewayEvent::Change).await;
+                    }
+                }
+                _ = periodic.tick() => self.tell_status(GatewayEvent::Periodic).await,
+                () = wake.notified() => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Admits what waits and sends what is due. Answers when to look again.
+    async fn step(&mut self) -> Result<Option<Timestamp>, StoreError> {
+        let now = Timestamp::now();
+        for printer in self.lane.overdue(now, random()) {
+            tracing::debug!(printer, "no answer to a shadow update; it will be tried again");
+        }
+        if !self.up {
+            return Ok(None);
+        }
+        let mut due = self.start_shadows(now).await?;
+        self.admit(now).await?;
+        while let Some(message) = self.window.next_send(now, random()) {
+            self.publish(message.id, message.topic, message.payload, false);
+        }
+        for other in [self.window.next_due(now), self.lane.next_due(now)] {
+            due = match (due, other) {
+                (Some(a), Some(b)) => Some(a.min(b)),
+                (a, b) => a.or(b),
+            };
+        }
+        Ok(due)
+    }
+
+    fn room(&self) -> usize {
+        let open = (self.parts.limits.size - self.window.room()) + self.lane.len();
+        self.window.room().min(OPEN_MAX.max(self.parts.limits.size).saturating_sub(open))
+    }
+
+    async fn admit(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        if self.room() == 0 {
+            return Ok(());
+        }
+        for row in self.parts.jobs.peek(self.room(), self.window.job_rows()).await? {
+            let rows = Rows::Job(row.row);
+            self.window.admit(message(row, rows), now);
+        }
+        if self.room() == 0 {
+            return Ok(());
+        }
+        for row in self.parts.store.peek(self.room(), self.window.gateway_rows()).await? {
+            let rows = Rows::Gateway(vec![row.row]);
+            self.window.admit(message(row, rows), now);
+        }
+        while self.room() > 0 {
+            let records = self.parts.store.peek_telemetry(RECORDS_PEEKED, self.window.gateway_rows()).await?;
+            let Some(batch) = self.batch(records, now).await? else { break };
+            if !self.window.admit(batch, now) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One telemetry message of as many records as fit.
+    async fn batch(&mut self, records: Vec<OutboxRow>, now: Timestamp) -> Result<Option<Message>, StoreError> {
+        let mut rows = Vec::new();
+        let mut parsed = Vec::new();
+        for record in records {
+            match serde_json::from_slice::<wire::TelemetryRecord>(&record.payload) {
+                Ok(value) => {
+                    rows.push(record.row);
+                    parsed.push(value);
+                }
+                Err(error) => self.parts.store.wedge(record.row, &format!("does not read back: {error}")).await?,
+            }
+        }
+        let Some(telemetry) = wire::telemetry_batches(parsed).into_iter().next() else { return Ok(None) };
+        rows.truncate(telemetry.records.len());
+        let id = message_id();
+        let document = wire::Message::new(id.clone(), now, self.parts.gateway.clone(), telemetry);
+        match wire::encode("telemetry", &document) {
+            Ok(payload) => Ok(Some(Message {
+                id: id.to_string(),
+                topic: self.topics.telemetry(),
+                payload,
+                rows: Rows::Gateway(rows),
+                job: None,
+            })),
+            Err(error) => {
+                for row in rows {
+                    self.parts.store.wedge(row, &error.to_string()).await?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Starts updates of shadows that differ. Answers when the rate allows more, if some had to wait for it.
+    async fn start_shadows(&mut self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        let open = (self.parts.limits.size - self.window.room()) + self.lane.len();
+        let room = self.lane.room().min(OPEN_MAX.saturating_sub(open));
+        if room == 0 {
+            return Ok(None);
+        }
+        for row in self.parts.store.shadows_to_send(room, self.lane.busy(now)).await? {
+            let Ok(printer) = PrinterId::new(row.printer.clone()) else { continue };
+            let (latest, _) = shadow::fit(&row.latest, shadow::DOCUMENT_BYTES);
+            let token = message_id();
+            let Some(patch) = shadow::diff(&row.confirmed, &latest) else {
+                // Equal in meaning, written differently: nothing to send.
+                self.parts.store.shadow_confirmed(&row.printer, &row.latest).await?;
+                continue;
+            };
+            let split = shadow::split(&patch, shadow::ANSWER_BYTES, token.as_str());
+            if !split.left_out.is_empty() && self.unsendable.get(&row.printer) != Some(&split.left_out) {
+                tracing::warn!(printer = row.printer, left_out = ?split.left_out, "too large for one shadow update");
+                self.unsendable.insert(row.printer.clone(), split.left_out.clone());
+            }
+            let Some(first) = split.patches.into_iter().next() else {
+                self.parts.store.shadow_confirmed(&row.printer, &row.latest).await?;
+                continue;
+            };
+            let update = ShadowUpdate::reported(first.clone(), token.to_string());
+            let Ok(payload) = serde_json::to_vec(&update) else { continue };
+            if !self.lane.start(&row.printer, token.as_str(), first, now) {
+                return Ok(Some(self.lane.next_start(now)));
+            }
+            self.publish(token.to_string(), self.topics.shadow_update(&printer), payload, true);
+        }
+        Ok(None)
+    }
+
+    fn publish(&self, id: String, topic: String, payload: Vec<u8>, shadow: bool) {
+        let (link, results) = (self.parts.link.clone(), self.results.clone());
+        tokio::spawn(async move {
+            let outcome = link.publish(&topic, payload.into()).await;
+            // The receiver is gone only when the uplink has ended.
+            let _ = results.send(Sent { id, shadow, outcome }).await;
+        });
+    }
+
+    /// A publish that succeeded proves nothing; one that failed may have to be set aside.
+    async fn sent(&mut self, sent: Sent) {
+        let Err(error) = sent.outcome else { return };
+        let failure = match &error {
+            PublishError::TooLarge { .. } => Failure::Never,
+            PublishError::Unauthorized { .. } => {
+                tracing::error!(%error, "a message cannot be published");
+                Failure::Later
+            }
+            _ => {
+                tracing::debug!(%error, id = sent.id, "a publish failed; it will be tried again");
+                Failure::Later
+            }
+        };
+        if sent.shadow {
+            self.lane.failed(&sent.id, Timestamp::now(), random());
+            return;
+        }
+        if let Some(message) = self.window.failed(&sent.id, failure) {
+            tracing::error!(%error, topic = message.topic, "a message is set aside");
+            let why = error.to_string();
+            let outcome = match message.rows {
+                Rows::Job(row) => self.parts.jobs.wedge(row, &why).await,
+                Rows::Gateway(rows) => {
+                    let mut outcome = Ok(());
+                    for row in rows {
+                        outcome = outcome.and(self.parts.store.wedge(row, &why).await);
+                    }
+                    outcome
+                }
+                Rows::Volatile => Ok(()),
+            };
+            if let Err(error) = outcome {
+                tracing::error!(%error, "a message could not be marked as set aside");
+            }
+        }
+    }
+
+    /// Applies what the link told; confirmations share a commit. Answers why the nucleus refuses us, if it does.
+    async fn take_events(&mut self, events: &mut Vec<LinkEvent>) -> Option<String> {
+        let mut job_rows = Vec::new();
+        let mut gateway_rows = Vec::new();
+        let mut refused = None;
+        for event in events.drain(..) {
+            match event {
+                LinkEvent::Up { connection } => {
+                    tracing::info!(connection, "connected to the nucleus");
+                    let now = Timestamp::now();
+                    self.up = true;
+                    self.window.link_up(now);
+                    self.lane.link_up();
+                    self.parts.configuration_changed.notify_one();
+                    self.tell_status(GatewayEvent::Online).await;
+                }
+                LinkEvent::Down { reason } => {
+                    tracing::warn!(reason, "not connected to the nucleus; everything is kept");
+                    self.up = false;
+                }
+                LinkEvent::ConfigurationChanged { .. } => self.parts.configuration_changed.notify_one(),
+                LinkEvent::Refused { reason } => refused = Some(reason),
+                LinkEvent::Message { topic, payload } => {
+                    if let Some(message) = self.message(&topic, payload).await {
+                        match message.rows {
+                            Rows::Job(row) => job_rows.push(row),
+                            Rows::Gateway(rows) => gateway_rows.extend(rows),
+                            Rows::Volatile => {}
+                        }
+                    }
+                }
+            }
+        }
+        if !job_rows.is_empty()
+            && let Err(error) = self.parts.jobs.confirmed(job_rows).await
+        {
+            tracing::error!(%error, "confirmed statuses stay in the outbox and will be sent again");
+        }
+        if !gateway_rows.is_empty()
+            && let Err(error) = self.parts.store.confirmed(gateway_rows).await
+        {
+            tracing::error!(%error, "confirmed messages stay in the outbox and will be sent again");
+        }
+        refused
+    }
+
+    /// Something arrived. Answers the message that it confirms.
+    async fn message(&mut self, topic: &str, payload: bytes::Bytes) -> Option<Message> {
+        match self.topics.parse(topic)? {
+            Inbound::Echo => {
+                #[derive(serde::Deserialize)]
+                struct Id {
+                    id: String,
+                }
+                let id: Id = serde_json::from_slice(&payload).ok()?;
+                self.window.echo(topic, &id.id, &payload)
+            }
+            Inbound::Submit { printer } => {
+                self.command(Command::Submit { printer: printer.to_owned(), payload });
+                None
+            }
+            Inbound::Control { printer } => {
+                self.command(Command::Control { printer: printer.to_owned(), payload });
+                None
+            }
+            Inbound::ShadowAccepted { printer } => {
+                let token = ShadowAccepted::parse(&payload)?.client_token?;
+                if let Some(patch) = self.lane.accepted(printer, &token) {
+                    self.shadow_accepted(printer, &patch).await;
+                }
+                None
+            }
+            Inbound::ShadowRejected { printer } => {
+                let rejected = ShadowRejected::parse(&payload)?;
+                let token = rejected.client_token?;
+                if self.lane.failed(&token, Timestamp::now(), random()) {
+                    tracing::warn!(
+                        printer,
+                        code = rejected.code,
+                        message = rejected.message.as_deref().unwrap_or_default(),
+                        "the cloud rejected a shadow update; it will be tried again"
+                    );
+                }
+                None
+            }
+            Inbound::ShadowDelta { .. } => None,
+        }
+    }
+
+    async fn shadow_accepted(&mut self, printer: &str, patch: &serde_json::Value) {
+        let outcome = match self.parts.store.shadow(printer).await {
+            Ok(Some(row)) => {
+                let mut confirmed = row.confirmed;
+                shadow::apply(&mut confirmed, patch);
+                self.parts.store.shadow_confirmed(printer, &confirmed).await
+            }
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = outcome {
+            tracing::error!(%error, printer, "an accepted shadow update is not remembered and will be sent again");
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        if self.parts.commands.try_send(command).is_err() {
+            self.dropped_commands += 1;
+            tracing::warn!(
+                dropped = self.dropped_commands,
+                "a command was dropped: too many at once; its sender will send it again"
+            );
+        }
+    }
+
+    async fn tell_status(&mut self, event: GatewayEvent) {
+        let facts = self.parts.facts.borrow().clone();
+        if let Err(error) =
+            status::store(&self.parts.gateway, &self.topics, &self.parts.jobs, &self.parts.store, &facts, event).await
+        {
+            tracing::error!(%error, "the gateway's status could not be stored");
+        }
+    }
+}
+
+fn message(row: OutboxRow, rows: Rows) -> Message {
+    Message { id: row.message, topic: row.topic, payload: row.payload, rows, job: row.job }
+}
+
+/// A fresh message id.
+pub fn message_id() -> MessageId {
+    let mut bits = [0; 16];
+    // The system's random source does not fail once the system is up; zeros would only make an id less random.
+    let _ = getrandom::fill(&mut bits);
+    MessageId::from_random(bits)
+}
+
+fn random() -> u64 {
+    let mut bits = [0; 8];
+    let _ = getrandom::fill(&mut bits);
+    u64::from_ne_bytes(bits)
+}
+
+fn until(due: Option<Timestamp>) -> Duration {
+    match due {
+        None => LONGEST_SLEEP,
+        Some(due) => {
+            let pause = due.duration_since(Timestamp::now());
+            Duration::try_from(pause).unwrap_or(Duration::ZERO).clamp(Duration::from_millis(1), LONGEST_SLEEP)
+        }
+    }
+}
