@@ -20,6 +20,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
@@ -166,6 +167,8 @@ impl Client {
             tokio::select! {
                 biased;
                 head = &mut sending => return head.map_err(|error| self.lost(&error, meter)),
+                // Another limit holds from here on.
+                () = meter.done.notified() => {}
                 () = tokio::time::sleep_until(deadline) => {}
             }
         }
@@ -281,6 +284,8 @@ pub(super) struct Meter {
     /// Milliseconds from `base` to the last write that took something, or to the request's begin.
     last_write: AtomicU64,
     body_done: AtomicBool,
+    /// Wakes who waits under the limit for writing.
+    done: Notify,
     write_error: Mutex<Option<io::Error>>,
 }
 
@@ -292,6 +297,7 @@ impl Meter {
             read: AtomicBool::new(false),
             last_write: AtomicU64::new(0),
             body_done: AtomicBool::new(false),
+            done: Notify::new(),
             write_error: Mutex::new(None),
         }
     }
@@ -323,6 +329,7 @@ impl Meter {
     /// The last octet of the request was handed over.
     pub(super) fn set_body_done(&self) {
         self.body_done.store(true, Ordering::SeqCst);
+        self.done.notify_one();
     }
 
     /// Whether the printer said anything since the request began.
