@@ -88,6 +88,13 @@ async fn up_comes_when_all_filters_are_in_and_messages_follow() {
     let payload = Bytes::from_static(b"\x00\xff");
     assert_eq!(running.next().await, LinkEvent::Message { topic: "a/1".into(), payload });
     let second = peer.expect("SubscribeToIoTCore").await;
+    // A whole exchange later there is still no Up: the second filter is not in.
+    let (published, ()) = tokio::join!(running.link.publish("t", Bytes::new()), async {
+        let request = peer.expect("PublishToIoTCore").await;
+        peer.ok(&request, "{}").await;
+    });
+    assert_eq!(published, Ok(()));
+    assert!(running.events.try_recv().is_err());
     peer.subscribed(&second).await;
     running.expect_up(1).await;
     let filters: BTreeSet<_> = [first.json(), second.json()].map(|j| j["topicName"].to_string()).into();
