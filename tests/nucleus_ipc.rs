@@ -1,6 +1,8 @@
 //! What the Python client cannot show of the stand-in nucleus: frames by hand, a broker that does not acknowledge, the
 //! link cut, the control socket, the command.
 #![cfg(feature = "lab")]
+// Tests say what they expect by unwrapping it, their helpers too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use aws_smithy_eventstream::frame::{read_message_from, write_message_to};
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
@@ -76,8 +78,7 @@ impl Ipc {
             .add_header(Header::new(":message-flags", HeaderValue::Int32(flags)))
             .add_header(Header::new(":stream-id", HeaderValue::Int32(stream)));
         for (name, text) in texts {
-            message = message
-                .add_header(Header::new(name.to_string(), HeaderValue::String(text.to_string().into())));
+            message = message.add_header(Header::new(name.to_string(), HeaderValue::String(text.to_string().into())));
         }
         let mut bytes = Vec::new();
         write_message_to(&message, &mut bytes).unwrap();
@@ -344,6 +345,12 @@ async fn a_socket_in_use_is_left_alone_and_a_dead_one_is_replaced() {
     let long = dir.path().join("x".repeat(120));
     let failed = Nucleus::start(NucleusConfig::new(long, "gw1", component())).await;
     assert!(matches!(failed, Err(NucleusError::SocketPath(_))));
+    // A start that fails later leaves nothing behind either.
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = NucleusConfig::new(dir.path().join("ipc.sock"), "gw1", component());
+    config.mqtt_port = taken.local_addr().unwrap().port();
+    assert!(matches!(Nucleus::start(config).await, Err(NucleusError::Broker { .. })));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "a socket is left behind");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -91,6 +91,9 @@ enum Operation {
     Delete,
 }
 
+/// What to publish under a request's topic: the last level and the payload.
+type Answers = Vec<(&'static str, Value)>;
+
 /// A request's topic, taken apart.
 struct Address<'a> {
     /// `$aws/things/T/shadow` or `$aws/things/T/shadow/name/S`.
@@ -135,8 +138,7 @@ impl Shadows {
         match self.apply(&address, payload, now) {
             Ok(answers) => answers.into_iter().map(|(suffix, answer)| (at(suffix), answer)).collect(),
             Err((rejection, token)) => {
-                let mut answer =
-                    json!({"code": rejection.code, "message": rejection.message, "timestamp": now});
+                let mut answer = json!({"code": rejection.code, "message": rejection.message, "timestamp": now});
                 if let (Some(token), Value::Object(map)) = (token, &mut answer) {
                     map.insert("clientToken".into(), token.into());
                 }
@@ -150,7 +152,7 @@ impl Shadows {
         address: &Address<'_>,
         payload: &[u8],
         now: i64,
-    ) -> Result<Vec<(&'static str, Value)>, (Rejection, Option<String>)> {
+    ) -> Result<Answers, (Rejection, Option<String>)> {
         if address.operation == Operation::Update {
             let request = Request::parse_update(payload)?;
             let token = request.client_token.clone();
@@ -210,12 +212,10 @@ mod tests {
         let update = br#"{"state":{"reported":{"a":1}}}"#;
         let topics: Vec<_> =
             shadows.answer("$aws/things/gw/shadow/update", update, 1).into_iter().map(|(topic, _)| topic).collect();
-        assert_eq!(
-            topics,
-            ["$aws/things/gw/shadow/update/accepted", "$aws/things/gw/shadow/update/documents"]
-        );
+        assert_eq!(topics, ["$aws/things/gw/shadow/update/accepted", "$aws/things/gw/shadow/update/documents"]);
         let answers = shadows.answer("$aws/things/gw/shadow/name/p/get", br#"{"clientToken":"t"}"#, 5);
-        let expected = json!({"code": 404, "message": "No shadow exists with name: 'gw~p'", "timestamp": 5, "clientToken": "t"});
+        let expected =
+            json!({"code": 404, "message": "No shadow exists with name: 'gw~p'", "timestamp": 5, "clientToken": "t"});
         assert_eq!(answers, [("$aws/things/gw/shadow/name/p/get/rejected".to_owned(), expected)]);
     }
 

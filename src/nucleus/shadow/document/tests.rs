@@ -91,10 +91,7 @@ fn a_key_called_timestamp_is_a_key_like_any_other() {
     let mut d = with(json!({"reported": {"a": {"timestamp": 5}}}));
     update_at(&mut d, json!({"state": {"reported": {"a": {"b": 1}}}}), 200).unwrap();
     let got = d.get(&Request::default(), 0).unwrap();
-    assert_eq!(
-        got["metadata"]["reported"]["a"],
-        json!({"timestamp": {"timestamp": 100}, "b": {"timestamp": 200}})
-    );
+    assert_eq!(got["metadata"]["reported"]["a"], json!({"timestamp": {"timestamp": 100}, "b": {"timestamp": 200}}));
     // A value that becomes an object.
     let mut d = with(json!({"reported": {"a": 1}}));
     update_at(&mut d, json!({"state": {"reported": {"a": {"b": 1}}}}), 200).unwrap();
