@@ -68,10 +68,10 @@ impl Announcer {
 
     /// Says goodbye for these services.
     pub(super) async fn unregister(&self, names: &[String]) {
-        for name in names {
-            if let Ok(done) = self.daemon.unregister(name) {
-                let _ = tokio::time::timeout(GOODBYE, done.recv_async()).await;
-            }
+        // All at once: each takes the responder some time.
+        let waiting: Vec<_> = names.iter().filter_map(|name| self.daemon.unregister(name).ok()).collect();
+        for done in waiting {
+            let _ = tokio::time::timeout(GOODBYE, done.recv_async()).await;
         }
     }
 

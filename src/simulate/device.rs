@@ -14,7 +14,7 @@
 //!
 //! | stage | job-state | job-state-reasons |
 //! |---|---|---|
-//! | Waiting | pending-held 4 | job-data-insufficient |
+//! | Waiting | pending-held 4 | job-incoming, job-data-insufficient |
 //! | Receiving | pending 3 | job-incoming |
 //! | Queued | pending 3 | none, or printer-stopped |
 //! | Printing | processing 5 | job-printing |
@@ -108,7 +108,7 @@ impl Job {
 
     pub(super) fn reasons(&self, printer_stopped: bool) -> Vec<&'static str> {
         match &self.stage {
-            Stage::Waiting { .. } => vec!["job-data-insufficient"],
+            Stage::Waiting { .. } => vec!["job-incoming", "job-data-insufficient"],
             Stage::Receiving => vec!["job-incoming"],
             Stage::Queued { .. } if printer_stopped => vec!["printer-stopped"],
             Stage::Queued { .. } => vec!["none"],
@@ -173,6 +173,7 @@ pub(super) struct Device {
     pub(super) paper: Paper,
     pub(super) printed: Vec<Printed>,
     pub(super) boot: Instant,
+    boot_at: Timestamp,
     /// Up-time of the last change of printer-state.
     pub(super) state_changed: i32,
     last_state: i32,
@@ -206,6 +207,7 @@ impl Device {
             paper,
             printed: Vec::new(),
             boot: now,
+            boot_at: Timestamp::now(),
             state_changed: 1,
             last_state: 3,
             queue: Vec::new(),
@@ -215,6 +217,11 @@ impl Device {
     /// `printer-up-time`: seconds since power on, from 1.
     pub(super) fn up_time(&self, now: Instant) -> i32 {
         i32::try_from(now.saturating_duration_since(self.boot).as_secs()).unwrap_or(i32::MAX - 1).saturating_add(1)
+    }
+
+    /// The wall clock at an up-time.
+    pub(super) fn at_up_time(&self, seconds: i32) -> Option<Timestamp> {
+        self.boot_at.checked_add(jiff::SignedDuration::from_secs(i64::from(seconds) - 1)).ok()
     }
 
     /// `printer-state`: idle 3, processing 4, stopped 5.
@@ -308,11 +315,12 @@ impl Device {
         now: Instant,
     ) -> Result<(), Refusal> {
         let deadline = now + self.time_out;
-        let job = self.jobs.get_mut(&id).ok_or(Refusal::NotFound)?;
-        if !matches!(job.stage, Stage::Receiving) {
+        let receiving = |job: &&mut Job| matches!(job.stage, Stage::Receiving);
+        let Some(job) = self.jobs.get_mut(&id).filter(receiving) else {
+            // Canceled, or forgotten in a power cut, while it arrived.
             self.paper.discard(id);
             return Err(Refusal::Canceled);
-        }
+        };
         job.bytes = document.bytes;
         job.documents = 1;
         job.pages = pages_in(document.pages, &job.ticket.ranges);
@@ -375,6 +383,7 @@ impl Device {
     /// The clock starts again at 1.
     pub(super) fn power_on(&mut self, now: Instant) {
         self.boot = now;
+        self.boot_at = Timestamp::now();
         self.state_changed = 1;
         self.last_state = 3;
     }

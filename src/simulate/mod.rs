@@ -482,9 +482,8 @@ impl Inner {
     }
 
     async fn stop(&self) {
-        for printer in &self.printers {
-            printer.switch_off(self.announcer.as_ref()).await;
-        }
+        let all = self.printers.iter().map(|printer| printer.switch_off(self.announcer.as_ref()));
+        futures_util::future::join_all(all).await;
         if let Some(announcer) = &self.announcer {
             announcer.stop().await;
         }

@@ -175,7 +175,7 @@ async fn respond(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Resu
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.split(';').next().unwrap_or_default().trim() == "application/ipp");
     if request.method() == Method::GET || request.method() == Method::HEAD {
-        return Ok(page(&shared));
+        return Ok(if request.uri().path() == "/icon.png" { icon() } else { page(&shared) });
     }
     if request.method() != Method::POST {
         return Ok(plain(StatusCode::METHOD_NOT_ALLOWED, "use POST"));
@@ -467,6 +467,14 @@ fn ipp_response(body: Body) -> Response<Body> {
 fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     let mut response = Response::new(full(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;
+    response
+}
+
+/// One black pixel, where `printer-icons` points.
+fn icon() -> Response<Body> {
+    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0\x3a\x7e\x9b\x55\0\0\0\nIDATx\x9cc`\0\0\0\x02\0\x01\x48\xaf\xa4\x71\0\0\0\0IEND\xaeB`\x82";
+    let mut response = Response::new(full(Bytes::from_static(PNG)));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("image/png"));
     response
 }
 
