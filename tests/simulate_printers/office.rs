@@ -128,7 +128,8 @@ impl Ipptool {
 /// Runs a test file of ipptool.
 pub(crate) async fn ipptool(uri: &str, file: &Path, arguments: &[&str]) -> Ipptool {
     let mut command = Command::new("ipptool");
-    command.args(["-t", "-V", "2.0", "-T", "20"]).args(arguments).arg(uri).arg(file);
+    // Not -T: with a time-out, Debian's ipptool spins for ever on a TLS connection. `run` has the deadline.
+    command.args(["-t", "-V", "2.0"]).args(arguments).arg(uri).arg(file);
     let output = run(command).await;
     let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     Ipptool { text, code: output.status.code() }
