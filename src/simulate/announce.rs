@@ -5,7 +5,7 @@
 use super::attributes::Reach;
 use super::profiles::Profile;
 use super::{Identity, Interfaces, Mdns, SimulateError};
-use mdns_sd::{IfKind, ServiceDaemon, ServiceInfo};
+use mdns_sd::{DaemonEvent, IfKind, ServiceDaemon, ServiceInfo};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -41,6 +41,15 @@ impl Announcer {
                 }
             }
         }
+        let events = daemon.monitor().map_err(SimulateError::Mdns)?;
+        // Ends with the daemon.
+        tokio::spawn(async move {
+            while let Ok(event) = events.recv_async().await {
+                if let DaemonEvent::NameChange(change) = event {
+                    tracing::warn!(from = %change.original, to = %change.new_name, "name is taken: announced as another");
+                }
+            }
+        });
         Ok(Announcer { daemon })
     }
 

@@ -50,7 +50,7 @@ pub(super) struct Shared {
     pub(super) device: Mutex<Device>,
     /// Wakes the printing task.
     pub(super) wake: Notify,
-    pub(super) reach: Mutex<Reach>,
+    pub(super) reach: Reach,
     pub(super) tls: Mutex<Option<Arc<ServerConfig>>>,
 }
 
@@ -58,10 +58,6 @@ impl Shared {
     /// The device. A panic while it was held is a bug that shows elsewhere; the state itself stays consistent enough.
     pub(super) fn device(&self) -> MutexGuard<'_, Device> {
         self.device.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn reach(&self) -> Reach {
-        self.reach.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn tls(&self) -> Option<Arc<ServerConfig>> {
@@ -212,13 +208,13 @@ fn is_job_path(path: &str) -> bool {
 
 /// The encoded answer, after whatever had to be received.
 async fn carry_out(shared: &Arc<Shared>, request: &Request, upload: &mut Upload) -> Result<Bytes, Dropped> {
-    let reach = shared.reach();
+    let reach = &shared.reach;
     let has_document = if request.is(Operation::PrintJob) || request.is(Operation::SendDocument) {
         upload.has_more().await?
     } else {
         false
     };
-    let step = service::begin(&mut shared.device(), &reach, request, has_document, Instant::now());
+    let step = service::begin(&mut shared.device(), reach, request, has_document, Instant::now());
     shared.wake.notify_one();
     let answer = match step {
         Step::Answer(answer) => {
@@ -226,7 +222,7 @@ async fn carry_out(shared: &Arc<Shared>, request: &Request, upload: &mut Upload)
             answer
         }
         Step::Receive { job, last, unsupported } => match upload.receive(job, last).await {
-            Ok(()) => service::job_answer(&shared.device(), &reach, job, unsupported),
+            Ok(()) => service::job_answer(&shared.device(), reach, job, unsupported),
             Err(Failure::Gone(cause)) => {
                 tracing::info!(job, cause, "document incomplete: job aborted");
                 return Err(Dropped);

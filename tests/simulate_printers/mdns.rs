@@ -105,3 +105,62 @@ async fn a_browser_with_default_settings_finds_printers_on_loopback() {
     browser.shutdown().unwrap();
     child.kill().await.unwrap();
 }
+
+/// In a network namespace of its own, with an avahi-daemon and a bus of its own.
+const AVAHI: &str = r#"
+set -e
+cd "$1"
+ip link set lo up
+ip link set lo multicast on
+mkdir -p /run/avahi-daemon
+mount -t tmpfs none /run/avahi-daemon
+cat > bus.conf <<END
+<busconfig><type>system</type><listen>unix:path=$PWD/bus</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/>
+<allow send_requested_reply="true"/><allow receive_type="method_call"/><allow receive_type="method_return"/>
+<allow receive_type="error"/><allow receive_type="signal"/></policy></busconfig>
+END
+printf '[server]\nuse-ipv6=no\nallow-interfaces=lo\n[wide-area]\nenable-wide-area=no\n' > avahi.conf
+dbus-daemon --config-file="$PWD/bus.conf" --nofork --nopidfile 2>bus.log &
+export DBUS_SYSTEM_BUS_ADDRESS="unix:path=$PWD/bus"
+until [ -S bus ]; do sleep 0.05; done
+avahi-daemon -f "$PWD/avahi.conf" --no-drop-root --no-chroot --no-rlimits >avahi.log 2>&1 &
+"$2" simulate --json --tls --printers 3 --dir "$PWD/out" > ready.json &
+n=0
+until avahi-browse -rpt "$3" > found 2>/dev/null && [ "$(grep -c '^=' found)" = 3 ]; do
+  n=$((n + 1)); [ $n -lt 40 ] || { cat avahi.log bus.log found >&2; exit 1; }
+done
+cat found
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn avahi_finds_the_printers() {
+    let namespace = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    let mut try_it = Command::new("unshare");
+    try_it.args(namespace).arg("true");
+    if !crate::office::run(try_it).await.status.success() {
+        assert!(std::env::var_os("CI").is_none(), "no network namespace can be made here");
+        eprintln!("SKIPPED: no network namespace can be made here (needs root)");
+        return;
+    }
+    for service in ["_ipps._tcp", "_print._sub._ipp._tcp"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new("unshare");
+        command.args(namespace).args(["sh", "-c", AVAHI, "sh"]).arg(dir.path());
+        command.args([env!("CARGO_BIN_EXE_printgate"), service]);
+        let output = crate::office::run(command).await;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        let ready = std::fs::read_to_string(dir.path().join("ready.json")).unwrap();
+        let ready: Value = serde_json::from_str(&ready).unwrap();
+        for printer in ready["printers"].as_array().unwrap() {
+            let value = |key: &str| printer[key].as_str().unwrap();
+            let (host, port) = value("address").split_once(':').unwrap();
+            let line = text.lines().find(|line| {
+                line.starts_with("=;lo;IPv4;") && line.contains(&format!(";{};{host};{port};", value("host")))
+            });
+            let line = line.unwrap_or_else(|| panic!("{printer} is not in {text}"));
+            assert!(line.contains(&format!("\"UUID={}\"", value("uuid"))), "{line}");
+        }
+    }
+}
