@@ -14,7 +14,7 @@
 //!
 //! | stage | job-state | job-state-reasons |
 //! |---|---|---|
-//! | Waiting | pending-held 4 | job-data-insufficient |
+//! | Waiting | pending-held 4 | job-incoming, job-data-insufficient |
 //! | Receiving | pending 3 | job-incoming |
 //! | Queued | pending 3 | none, or printer-stopped |
 //! | Printing | processing 5 | job-printing |
@@ -31,11 +31,13 @@ use super::profiles::Profile;
 use super::{History, Identity};
 use ipp::attribute::IppAttribute;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// Finished jobs kept in the history, whatever the profile says.
 const MAX_HISTORY: usize = 2_000;
+/// Lines kept in memory; all are in `printed.jsonl`.
+const MAX_PRINTED: usize = 10_000;
 /// Unfinished jobs at a time; more are answered with server-error-busy.
 pub(super) const MAX_QUEUE: usize = 500;
 
@@ -108,7 +110,7 @@ impl Job {
 
     pub(super) fn reasons(&self, printer_stopped: bool) -> Vec<&'static str> {
         match &self.stage {
-            Stage::Waiting { .. } => vec!["job-data-insufficient"],
+            Stage::Waiting { .. } => vec!["job-incoming", "job-data-insufficient"],
             Stage::Receiving => vec!["job-incoming"],
             Stage::Queued { .. } if printer_stopped => vec!["printer-stopped"],
             Stage::Queued { .. } => vec!["none"],
@@ -171,8 +173,10 @@ pub(super) struct Device {
     pub(super) impressions: i64,
     pub(super) sheets: i64,
     pub(super) paper: Paper,
-    pub(super) printed: Vec<Printed>,
+    /// The last [`MAX_PRINTED`] lines of this run.
+    pub(super) printed: VecDeque<Printed>,
     pub(super) boot: Instant,
+    boot_at: Timestamp,
     /// Up-time of the last change of printer-state.
     pub(super) state_changed: i32,
     last_state: i32,
@@ -204,8 +208,9 @@ impl Device {
             sheets: impressions * 2 / 3,
             last_job: paper.last_job,
             paper,
-            printed: Vec::new(),
+            printed: VecDeque::new(),
             boot: now,
+            boot_at: Timestamp::now(),
             state_changed: 1,
             last_state: 3,
             queue: Vec::new(),
@@ -215,6 +220,11 @@ impl Device {
     /// `printer-up-time`: seconds since power on, from 1.
     pub(super) fn up_time(&self, now: Instant) -> i32 {
         i32::try_from(now.saturating_duration_since(self.boot).as_secs()).unwrap_or(i32::MAX - 1).saturating_add(1)
+    }
+
+    /// The wall clock at an up-time.
+    pub(super) fn at_up_time(&self, seconds: i32) -> Option<Timestamp> {
+        self.boot_at.checked_add(jiff::SignedDuration::from_secs(i64::from(seconds) - 1)).ok()
     }
 
     /// `printer-state`: idle 3, processing 4, stopped 5.
@@ -308,11 +318,14 @@ impl Device {
         now: Instant,
     ) -> Result<(), Refusal> {
         let deadline = now + self.time_out;
-        let job = self.jobs.get_mut(&id).ok_or(Refusal::NotFound)?;
-        if !matches!(job.stage, Stage::Receiving) {
-            self.paper.discard(id);
+        let receiving = |job: &&mut Job| matches!(job.stage, Stage::Receiving);
+        let Some(job) = self.jobs.get_mut(&id).filter(receiving) else {
+            // Canceled, or forgotten in a power cut, while it arrived.
+            if self.jobs.get(&id).is_none_or(Job::is_done) {
+                self.paper.discard(id);
+            }
             return Err(Refusal::Canceled);
-        }
+        };
         job.bytes = document.bytes;
         job.documents = 1;
         job.pages = pages_in(document.pages, &job.ticket.ranges);
@@ -375,6 +388,7 @@ impl Device {
     /// The clock starts again at 1.
     pub(super) fn power_on(&mut self, now: Instant) {
         self.boot = now;
+        self.boot_at = Timestamp::now();
         self.state_changed = 1;
         self.last_state = 3;
     }
@@ -484,7 +498,10 @@ impl Device {
             at: Timestamp::now(),
         };
         let line = self.paper.print(document, line)?;
-        self.printed.push(line);
+        if self.printed.len() == MAX_PRINTED {
+            self.printed.pop_front();
+        }
+        self.printed.push_back(line);
         Ok(())
     }
 
@@ -539,4 +556,165 @@ fn pages_in(pages: u32, ranges: &[(u32, u32)]) -> u32 {
     }
     let inside = (1..=pages).filter(|page| ranges.iter().any(|(from, to)| (from..=to).contains(&page))).count();
     u32::try_from(inside).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::paper::PrintLog;
+    use super::super::{PrinterSpec, profiles};
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Create,
+        Begin(usize),
+        End(usize, u32, bool),
+        Abort(usize),
+        Close(usize),
+        Cancel(usize),
+        Paper(bool),
+        Pass(u64),
+        PowerCut,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let job = 0..6usize;
+        prop_oneof![
+            3 => Just(Step::Create),
+            4 => job.clone().prop_map(Step::Begin),
+            4 => (job.clone(), 1..4u32, any::<bool>()).prop_map(|(job, pages, last)| Step::End(job, pages, last)),
+            1 => job.clone().prop_map(Step::Abort),
+            1 => job.clone().prop_map(Step::Close),
+            1 => job.prop_map(Step::Cancel),
+            2 => any::<bool>().prop_map(Step::Paper),
+            6 => (0..3_000u64).prop_map(Step::Pass),
+            1 => Just(Step::PowerCut),
+        ]
+    }
+
+    fn ticket(copies: u32) -> Ticket {
+        Ticket {
+            name: "n".into(),
+            user: "u".into(),
+            copies,
+            two_sided: false,
+            ranges: Vec::new(),
+            template: Vec::new(),
+            format: "application/pdf".into(),
+        }
+    }
+
+    fn device(dir: &std::path::Path, now: Instant) -> Device {
+        let spec = PrinterSpec::new("P", [127, 0, 0, 1].into());
+        let paper = Paper::open(PrintLog::open(dir).unwrap(), "P").unwrap();
+        let identity = Identity::new(&spec, "test");
+        let second = Duration::from_secs(1);
+        Device::new(identity, profiles::default_profile(), History::Keep, second, 5 * second, paper, now)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+        /// A document prints at most once and only when whole; whole, and nothing in its way, it prints; counters are
+        /// exactly what the log says.
+        #[test]
+        fn every_whole_document_prints_once(steps in prop::collection::vec(step(), 1..60)) {
+            let dir = tempfile::tempdir().unwrap();
+            let mut now = Instant::now();
+            let mut device = device(dir.path(), now);
+            let before = device.impressions;
+            let mut ids = Vec::new();
+            // Jobs whose document was taken, and those of them that nothing stopped.
+            let (mut whole, mut due) = (Vec::new(), Vec::new());
+            // Jobs to which a client is sending; the printer may have dropped them meanwhile.
+            let mut sending = Vec::new();
+            for step in steps {
+                let id = |n: &usize| ids.get(n % ids.len().max(1)).copied().unwrap_or(0);
+                match &step {
+                    Step::Create => ids.push(device.create(ticket(2), now).unwrap()),
+                    Step::Begin(n) => {
+                        if device.begin_document(id(n)).is_ok() {
+                            sending.push(id(n));
+                            std::fs::write(device.paper.incoming(id(n)), b"x").unwrap();
+                        }
+                    }
+                    Step::End(n, ..) | Step::Abort(n) if !sending.contains(&id(n)) => {}
+                    Step::End(n, pages, last) => {
+                        sending.retain(|job| *job != id(n));
+                        let file = device.paper.incoming(id(n));
+                        let document =
+                            Document { file, format: "application/pdf".into(), sha256: String::new(), bytes: 1, pages: *pages };
+                        let receiving = device.jobs.get(&id(n)).is_some_and(|job| matches!(job.stage, Stage::Receiving));
+                        prop_assert_eq!(device.end_document(id(n), document, *last, now).is_ok(), receiving);
+                        if receiving {
+                            whole.push(id(n));
+                            due.extend(last.then_some(id(n)));
+                        }
+                    }
+                    Step::Abort(n) => {
+                        sending.retain(|job| *job != id(n));
+                        device.abort_document(id(n), "submission-interrupted", now);
+                    }
+                    Step::Close(n) => {
+                        let has = device.jobs.get(&id(n)).is_some_and(|job| {
+                            matches!(&job.stage, Stage::Waiting { document: Some(_), .. })
+                        });
+                        let _ = device.close(id(n), now);
+                        due.extend(has.then_some(id(n)));
+                    }
+                    Step::Cancel(n) => {
+                        let canceled = device.cancel(id(n), now).is_ok();
+                        due.retain(|job| !canceled || *job != id(n));
+                    }
+                    Step::Paper(true) => drop(device.faults.clear("out-of-paper")),
+                    Step::Paper(false) => device.faults.set(Fault::OutOfPaper),
+                    Step::Pass(millis) => now += Duration::from_millis(*millis),
+                    Step::PowerCut => {
+                        device.power_off();
+                        let printed: Vec<i32> = completed(&device);
+                        due.retain(|job| printed.contains(job));
+                        device.power_on(now);
+                    }
+                }
+                device.advance(now);
+                let printing = device.jobs.values().filter(|job| matches!(job.state(), 5 | 6)).count();
+                prop_assert!(printing <= 1, "one at a time");
+                let on_paper: i64 = device.printed.iter().map(|line| i64::from(line.impressions)).sum();
+                let in_hand: i64 = device
+                    .jobs
+                    .values()
+                    .filter(|job| !job.is_done())
+                    .map(|job| i64::from(job.impressions_done))
+                    .sum();
+                prop_assert_eq!(device.impressions - before, on_paper + in_hand);
+            }
+            device.faults.clear_all();
+            while let Some(next) = device.advance(now) {
+                now = next;
+            }
+            let mut printed = completed(&device);
+            let log: Vec<Printed> = std::fs::read_to_string(dir.path().join("printed.jsonl"))
+                .unwrap()
+                .lines()
+                .map(|line| serde_json::from_str(line).unwrap())
+                .collect();
+            prop_assert_eq!(&log, &device.printed.iter().cloned().collect::<Vec<_>>());
+            prop_assert!(printed.iter().all(|id| whole.contains(id)));
+            printed.sort_unstable();
+            due.sort_unstable();
+            prop_assert_eq!(printed, due);
+            for line in log.iter().filter(|line| line.outcome == Outcome::Completed) {
+                prop_assert!(dir.path().join(&line.file).exists());
+            }
+            // Beside what was printed only what is still arriving.
+            let arriving = device.jobs.values().filter(|job| matches!(job.stage, Stage::Receiving)).count();
+            let left = std::fs::read_dir(dir.path().join("P")).unwrap().count();
+            prop_assert_eq!(left, log.len() + arriving);
+        }
+    }
+
+    fn completed(device: &Device) -> Vec<i32> {
+        device.printed.iter().filter(|line| line.outcome == Outcome::Completed).map(|line| line.job_id).collect()
+    }
 }
