@@ -183,6 +183,8 @@ impl Mdns {
                     let Ok(permit) = permit else { return Ended::NobodyListens };
                     if let Some(event) = book.take(Instant::now()) {
                         self.counters.reported.fetch_add(1, Ordering::Relaxed);
+                        // Before the event, so that whoever reads it finds the counters of it.
+                        self.counters.instances.store(book.len() as u64, Ordering::Relaxed);
                         permit.send(event);
                     }
                 }
