@@ -1,4 +1,6 @@
 //! Real printers' TXT records: whatever they announce as IPP becomes a sighting, except the queues of computers.
+// The lints know `#[test]` functions, not their helpers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use printgate::discovery::record::{Announcement, Ignored, sighting};
 use printgate::domain::endpoint::EndpointKind;

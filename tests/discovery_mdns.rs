@@ -2,6 +2,8 @@
 //!
 //! Each test uses a UDP port of its own instead of 5353, so that tests and the machine's own mDNS do not hear each
 //! other.
+// The lints know `#[test]` functions, not their helpers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use mdns_sd::{ServiceDaemon, ServiceInfo};
 use printgate::discovery::loopback_networks;
