@@ -108,6 +108,8 @@ pub enum Health {
 #[derive(Debug)]
 pub struct Mdns {
     options: MdnsOptions,
+    backoff: Backoff,
+    retell: Duration,
     counters: Arc<Counters>,
     health: watch::Sender<Health>,
 }
@@ -115,7 +117,9 @@ pub struct Mdns {
 impl Mdns {
     /// Makes a source; nothing happens before [`Mdns::run`].
     pub fn new(options: MdnsOptions) -> Self {
-        Self { options, counters: Arc::default(), health: watch::Sender::new(Health::Starting) }
+        let backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+        let health = watch::Sender::new(Health::Starting);
+        Self { options, backoff, retell: RETELL, counters: Arc::default(), health }
     }
 
     /// What it counts.
@@ -131,48 +135,52 @@ impl Mdns {
     /// Searches until the receiver of `events` is gone. The channel may be small: nothing is lost when it is full.
     /// Dropping the future ends the search.
     pub async fn run(self, events: mpsc::Sender<DiscoveryEvent>) {
+        let options = self.options.clone();
+        self.run_on(events, move || Engine::start(&options)?.browse(&[IPP, IPPS, LPD, APPSOCKET])).await;
+    }
+
+    /// [`Mdns::run`] on any engine.
+    async fn run_on(
+        self,
+        events: mpsc::Sender<DiscoveryEvent>,
+        mut start: impl FnMut() -> Result<Search, mdns_sd::Error>,
+    ) {
         let options = &self.options;
         let mut book = Book::new(options.policy.clone(), options.max_instances, options.settle);
-        let backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
         let mut failures = 0;
         loop {
             let begun = Instant::now();
-            match self.session(&events, &mut book).await {
+            let ended = match start() {
+                Ok(search) => self.session(search, &events, &mut book).await,
+                Err(error) => Ended::Failed(error.to_string()),
+            };
+            let reason = match ended {
                 Ended::NobodyListens => return,
-                Ended::Failed(reason) => {
-                    // A session that held for a while was no failed attempt.
-                    failures = if begun.elapsed() > Duration::from_secs(120) { 0 } else { failures + 1 };
-                    let wait = backoff.delay(failures, getrandom::u64().unwrap_or_default());
-                    tracing::warn!(%reason, ?wait, "mDNS stopped and will be started again");
-                    self.health.send_replace(Health::Failed(reason));
-                    tokio::select! {
-                        () = tokio::time::sleep(wait) => {}
-                        () = events.closed() => return,
-                    }
-                }
+                Ended::Failed(reason) => reason,
+            };
+            // A session that held for a while was no failed attempt.
+            failures = if begun.elapsed() > Duration::from_secs(120) { 0 } else { failures + 1 };
+            let wait = self.backoff.delay(failures, getrandom::u64().unwrap_or_default());
+            tracing::warn!(%reason, ?wait, "mDNS stopped and will be started again");
+            self.health.send_replace(Health::Failed(reason));
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = events.closed() => return,
             }
         }
     }
 
     /// One engine's life.
-    async fn session(&self, events: &mpsc::Sender<DiscoveryEvent>, book: &mut Book) -> Ended {
-        let engine = match Engine::start(&self.options) {
-            Ok(engine) => engine,
-            Err(error) => return Ended::Failed(error.to_string()),
-        };
-        let mut streams = match engine.browse(&[IPP, IPPS, LPD, APPSOCKET]) {
-            Ok(streams) => streams,
-            Err(error) => return Ended::Failed(error.to_string()),
-        };
+    async fn session(&self, mut search: Search, events: &mpsc::Sender<DiscoveryEvent>, book: &mut Book) -> Ended {
         self.counters.starts.fetch_add(1, Ordering::Relaxed);
         book.new_session();
-        let mut retell = Some(Instant::now() + RETELL);
+        let mut retell = Some(Instant::now() + self.retell);
         loop {
             let due = book.next_due();
             let ready = due.is_some_and(|at| at <= Instant::now());
             let wake = [due.filter(|_| !ready), retell].into_iter().flatten().min();
             tokio::select! {
-                event = streams.next() => match event {
+                event = search.events.next() => match event {
                     Some(Some(event)) => match self.apply(event, book) {
                         Ok(()) => {}
                         Err(reason) => return Ended::Failed(reason),
@@ -244,10 +252,17 @@ enum Ended {
     Failed(String),
 }
 
+type Events = Pin<Box<dyn Stream<Item = Option<ServiceEvent>> + Send>>;
+
+/// All events of all browsed types; `None` when one of the streams ended.
+struct Search {
+    events: stream::SelectAll<Events>,
+    /// Kept as long as its events are read.
+    _engine: Option<Engine>,
+}
+
 /// The library's engine (a thread), stopped when dropped.
 struct Engine(ServiceDaemon);
-
-type Events = Pin<Box<dyn Stream<Item = Option<ServiceEvent>> + Send>>;
 
 impl Engine {
     fn start(options: &MdnsOptions) -> Result<Self, mdns_sd::Error> {
@@ -258,15 +273,18 @@ impl Engine {
         Ok(engine)
     }
 
-    /// All events of all types; `None` when one of the streams ended.
-    fn browse(&self, types: &[&str]) -> Result<stream::SelectAll<Events>, mdns_sd::Error> {
+    fn browse(self, types: &[&str]) -> Result<Search, mdns_sd::Error> {
         let mut streams = Vec::new();
         for service_type in types {
-            let events = self.0.browse(service_type)?.into_stream().map(Some);
-            streams.push(Box::pin(events.chain(stream::iter([None]))) as Events);
+            streams.push(marked(self.0.browse(service_type)?.into_stream()));
         }
-        Ok(stream::select_all(streams))
+        Ok(Search { events: stream::select_all(streams), _engine: Some(self) })
     }
+}
+
+/// A stream whose end can be seen among others.
+fn marked(events: impl Stream<Item = ServiceEvent> + Send + 'static) -> Events {
+    Box::pin(events.map(Some).chain(stream::iter([None])))
 }
 
 impl Drop for Engine {
@@ -314,5 +332,98 @@ fn scoped(address: &ScopedIp) -> (std::net::IpAddr, u32) {
     match address {
         ScopedIp::V6(v6) => ((*v6.addr()).into(), v6.scope_id().index),
         other => (other.to_ip_addr(), 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mdns_sd::ServiceInfo;
+
+    fn resolved(name: &str) -> ServiceEvent {
+        let info = ServiceInfo::new(IPP, name, "acme.local.", "10.0.0.9", 631, &[("ty", "x")][..]).unwrap();
+        ServiceEvent::ServiceResolved(Box::new(info.as_resolved_service()))
+    }
+
+    /// An engine that tells `events` and then ends or stays silent.
+    fn engine(events: Vec<ServiceEvent>, ends: bool) -> Search {
+        let told = stream::iter(events);
+        let one = if ends { marked(told) } else { marked(told.chain(stream::pending())) };
+        Search { events: stream::select_all([one, marked(stream::pending())]), _engine: None }
+    }
+
+    fn source() -> Mdns {
+        let mut options = MdnsOptions::new(PrinterPolicy { allowed: vec!["10.0.0.0/8".parse().unwrap()] });
+        options.settle = Duration::from_millis(5);
+        let mut mdns = Mdns::new(options);
+        mdns.backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(5));
+        mdns.retell = Duration::from_millis(300);
+        mdns
+    }
+
+    async fn next(events: &mut mpsc::Receiver<DiscoveryEvent>) -> String {
+        match tokio::time::timeout(Duration::from_secs(20), events.recv()).await.unwrap().unwrap() {
+            DiscoveryEvent::Found(seen) => format!("+{}", seen.name),
+            DiscoveryEvent::Lost { key } => format!("-{}", key.split('.').next().unwrap()),
+        }
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_ends_is_replaced_and_what_is_not_told_again_is_lost() {
+        let mdns = source();
+        let counters = mdns.counters();
+        let (sender, mut events) = mpsc::channel(1);
+        let mut lives = 0;
+        let search = tokio::spawn(mdns.run_on(sender, move || {
+            lives += 1;
+            match lives {
+                1 => Ok(engine(vec![resolved("a"), resolved("b")], true)),
+                2 => Err(mdns_sd::Error::Msg("no engine".into())),
+                _ => Ok(engine(vec![resolved("b"), resolved("c")], false)),
+            }
+        }));
+        let mut told = vec![];
+        while told.len() < 4 {
+            told.push(next(&mut events).await);
+        }
+        told.sort();
+        // `b` was told by both engines and is reported once.
+        assert_eq!(told, ["+a", "+b", "+c", "-a"]);
+        assert_eq!(counters.starts.load(Ordering::Relaxed), 2);
+        drop(events);
+        tokio::time::timeout(Duration::from_secs(20), search).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_engine_without_interfaces_is_reported_and_tried_again() {
+        let mdns = source();
+        let (counters, mut health) = (mdns.counters(), mdns.health());
+        let (sender, events) = mpsc::channel(1);
+        let search = tokio::spawn(mdns.run_on(sender, || {
+            let text = "_ipp._tcp.local. on 0 interfaces []".to_owned();
+            Ok(engine(vec![ServiceEvent::SearchStarted(text)], false))
+        }));
+        let failed = health.wait_for(|health| matches!(health, Health::Failed(_)));
+        let Health::Failed(reason) = failed.await.unwrap().clone() else { unreachable!() };
+        assert!(reason.contains("no interface"), "{reason}");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while counters.starts.load(Ordering::Relaxed) < 3 {
+            assert!(Instant::now() < deadline);
+            tokio::task::yield_now().await;
+        }
+        drop(events);
+        tokio::time::timeout(Duration::from_secs(20), search).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn nobody_listening_ends_the_search_while_it_waits() {
+        let mut mdns = source();
+        mdns.backoff = Backoff::new(Duration::from_secs(3600), Duration::from_secs(3600));
+        let (sender, events) = mpsc::channel(1);
+        let mut health = mdns.health();
+        let search = tokio::spawn(mdns.run_on(sender, || Err(mdns_sd::Error::Msg("no engine".into()))));
+        health.wait_for(|health| matches!(health, Health::Failed(_))).await.unwrap();
+        drop(events);
+        tokio::time::timeout(Duration::from_secs(20), search).await.unwrap().unwrap();
     }
 }
