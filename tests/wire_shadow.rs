@@ -210,7 +210,7 @@ fn a_whole_new_shadow_of_a_rich_printer_goes_out_in_few_updates() {
     assert_eq!(whole.patches, [latest.clone()]);
     let parts = split(&patch, 1_500, token);
     assert_eq!(parts.left_out, [""; 0]);
-    assert_eq!(parts.patches.len(), 4, "{:?}", parts.patches);
+    assert_eq!(parts.patches.len(), 3, "{:?}", parts.patches);
     let held = parts.patches.iter().fold(Value::Null, service_merge);
     assert_eq!(held, latest);
 }
