@@ -30,13 +30,14 @@ use bytes::{Bytes, BytesMut};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
 /// Bytes that may wait to be written before no further request is taken.
 pub const OUT_HIGH_WATER: usize = 64 * 1024;
@@ -46,6 +47,8 @@ const OUT_HARD_LIMIT: usize = 2 * OUT_HIGH_WATER;
 const COMMAND_QUEUE: usize = 64;
 /// Least room for one read.
 const READ_CHUNK: usize = 8 * 1024;
+/// Why a connection ended that we gave up ourselves without saying more.
+const OUR_SIDE: &str = "closed on our side";
 /// Namespace of operations and models.
 const NAMESPACE: &str = "aws.greengrass#";
 
@@ -123,8 +126,9 @@ pub struct Connection {
 struct Shared {
     /// Somebody gave up: the owner looks through its streams.
     abandoned: Notify,
-    /// Somebody wants the connection closed.
-    close: Notify,
+    /// Somebody wants the connection closed, for the reason in `close_reason`.
+    close: CancellationToken,
+    close_reason: OnceLock<String>,
     /// Events dropped because their queue was full. Shared by all connections of a link.
     dropped: Arc<AtomicU64>,
 }
@@ -146,7 +150,12 @@ impl Connection {
             .await
             .map_err(|_| ConnectError::Timeout { after: limits.timeout })??;
         let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
-        let shared = Arc::new(Shared { abandoned: Notify::new(), close: Notify::new(), dropped });
+        let shared = Arc::new(Shared {
+            abandoned: Notify::new(),
+            close: CancellationToken::new(),
+            close_reason: OnceLock::new(),
+            dropped,
+        });
         let (ended_tx, ended) = watch::channel(None);
         let (read_half, write_half) = stream.into_split();
         let owner = Owner {
@@ -197,9 +206,11 @@ impl Connection {
         }
     }
 
-    /// Ends the connection: requests under way fail, subscriptions end.
-    pub fn close(&self) {
-        self.shared.close.notify_one();
+    /// Ends the connection: requests under way fail, subscriptions end, all with this reason.
+    pub fn close(&self, reason: &str) {
+        // The first reason stands.
+        let _ = self.shared.close_reason.set(reason.to_owned());
+        self.shared.close.cancel();
     }
 
     async fn send(
@@ -233,7 +244,7 @@ impl Connection {
 
     fn closed_error(&self) -> IpcError {
         let reason = self.ended.borrow().clone();
-        IpcError::Closed { reason: reason.unwrap_or_else(|| "closed on our side".to_owned()) }
+        IpcError::Closed { reason: reason.unwrap_or_else(|| OUR_SIDE.to_owned()) }
     }
 }
 
@@ -415,10 +426,12 @@ impl Owner {
                 },
                 command = commands.recv(), if may_take => match command {
                     Some(command) => if let Err(reason) = self.start(command) { break reason },
-                    None => break "closed on our side".to_owned(),
+                    None => break OUR_SIDE.to_owned(),
                 },
                 () = self.shared.abandoned.notified() => self.forget_abandoned(),
-                () = self.shared.close.notified() => break "closed on our side".to_owned(),
+                () = self.shared.close.cancelled() => {
+                    break self.shared.close_reason.get().cloned().unwrap_or_else(|| OUR_SIDE.to_owned());
+                }
             }
         };
         tracing::debug!(%reason, "IPC connection ended");
