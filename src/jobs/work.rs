@@ -9,10 +9,10 @@
 use super::Reach;
 use crate::deliver::clients::Clients;
 use crate::deliver::ipp::{self, NotReady, Plan, SendError};
+use crate::document::SecretUrl;
 use crate::document::fetch::{Action, FetchError, FetchRequest, Fetcher, Limits};
 use crate::document::format;
 use crate::document::spool::{Spool, Spooled};
-use crate::document::SecretUrl;
 use crate::domain::ids::JobId;
 use crate::domain::job::judge::{Found, Verdict, judge};
 use crate::domain::job::{Attempt, Document, Event, Job, Phase, Problem, State};

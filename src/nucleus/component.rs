@@ -97,7 +97,13 @@ impl Components {
     }
 
     /// A component's own write; listeners hear of every leaf written.
-    pub(super) fn merge(&self, name: &str, path: &[String], value: Value, at_ms: i64) -> Result<(), ConfigurationError> {
+    pub(super) fn merge(
+        &self,
+        name: &str,
+        path: &[String],
+        value: Value,
+        at_ms: i64,
+    ) -> Result<(), ConfigurationError> {
         let mut components = self.lock();
         let Some(component) = components.get_mut(name) else { return Ok(()) };
         let written = component.configuration.merge(path, value, at_ms)?;
@@ -112,7 +118,12 @@ impl Components {
         Some(component.configuration.deploy(config, at_ms).map(|written| component.tell(&written)))
     }
 
-    pub(super) fn listen(&self, name: &str, path: Vec<String>, to: mpsc::Sender<Vec<String>>) -> Result<u64, ListenError> {
+    pub(super) fn listen(
+        &self,
+        name: &str,
+        path: Vec<String>,
+        to: mpsc::Sender<Vec<String>>,
+    ) -> Result<u64, ListenError> {
         let mut components = self.lock();
         let component = components.get_mut(name).ok_or(ListenError::NotFound)?;
         component.configuration.read(&path).ok_or(ListenError::NotFound)?;

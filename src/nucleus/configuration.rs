@@ -209,7 +209,10 @@ mod tests {
         let mut c = Configuration::deployed(&json!({"a": {"b": "1"}}), 1).unwrap();
         let before = c.read(&[]);
         assert!(matches!(c.merge(&[], json!({"a": "leaf"}), 2), Err(ConfigurationError::Mismatch { .. })));
-        assert!(matches!(c.merge(&[], json!({"x": 1, "a": {"b": {"c": 1}}}), 2), Err(ConfigurationError::Mismatch { .. })));
+        assert!(matches!(
+            c.merge(&[], json!({"x": 1, "a": {"b": {"c": 1}}}), 2),
+            Err(ConfigurationError::Mismatch { .. })
+        ));
         let large = json!({"x": 1, "y": "z".repeat(MAX_LEAF)});
         assert!(matches!(c.merge(&[], large, 2), Err(ConfigurationError::LeafTooLarge { .. })));
         let deep: Vec<String> = (0..16).map(|n| n.to_string()).collect();

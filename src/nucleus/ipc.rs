@@ -267,8 +267,7 @@ impl Connection {
         let model = format!("aws.greengrass#{code}");
         let headers = [(":content-type", "application/json"), ("service-model-type", model.as_str())];
         let payload = json!({"_message": message, "_errorCode": code}).to_string().into_bytes();
-        let answer =
-            frame::encode(frame::APPLICATION_ERROR, frame::TERMINATE_STREAM, frame.stream, &headers, payload);
+        let answer = frame::encode(frame::APPLICATION_ERROR, frame::TERMINATE_STREAM, frame.stream, &headers, payload);
         self.send(answer).await;
         Ok(())
     }
@@ -367,7 +366,8 @@ impl Connection {
             ListenError::TooMany => Refusal::Service("Failed to subscribe to configuration update.".into()),
         })?;
         let answered = self.answer(stream, "SubscribeToConfigurationUpdateResponse", &json!({})).await;
-        let event = move |path: Vec<String>| json!({"configurationUpdateEvent": {"componentName": name, "keyPath": path}});
+        let event =
+            move |path: Vec<String>| json!({"configurationUpdateEvent": {"componentName": name, "keyPath": path}});
         self.forward(stream, StreamKind::Configuration, id, changes, "ConfigurationUpdateEvents", event);
         answered
     }
@@ -457,7 +457,10 @@ fn message(stream: i32, model: &str, payload: &Value) -> Option<Bytes> {
 }
 
 fn topic_name(request: &Value) -> Result<&str, Refusal> {
-    request.get("topicName").and_then(Value::as_str).ok_or_else(|| Refusal::Service("Received invalid parameters.".into()))
+    request
+        .get("topicName")
+        .and_then(Value::as_str)
+        .ok_or_else(|| Refusal::Service("Received invalid parameters.".into()))
 }
 
 /// True for QoS 1; 0 when absent. Given as number or text; AWS IoT has no QoS 2.

@@ -16,8 +16,8 @@
 //! Cutting drops the TCP connection without a DISCONNECT, as a lost network would.
 
 use super::topic;
-use rumqttc::mqttbytes::v4::Packet;
 use rumqttc::mqttbytes::QoS;
+use rumqttc::mqttbytes::v4::Packet;
 use rumqttc::{AsyncClient, Event, MqttOptions, PublishOptions};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -250,7 +250,9 @@ async fn connected(state: &Mutex<State>, online: &watch::Sender<bool>, client_id
     let mut up = false;
     loop {
         let next = events.poll();
-        let event = if up { next.await } else {
+        let event = if up {
+            next.await
+        } else {
             match tokio::time::timeout(CONNECT, next).await {
                 Ok(event) => event,
                 Err(_) => return tracing::warn!(host, port, "the broker does not answer"),

@@ -197,9 +197,8 @@ impl Nucleus {
         let mut environment = BTreeMap::new();
         for component in &config.components {
             let now_ms = jiff::Timestamp::now().as_millisecond();
-            let tree = Configuration::deployed(&component.config, now_ms).map_err(|error| {
-                NucleusError::Configuration { component: component.name.clone(), error }
-            })?;
+            let tree = Configuration::deployed(&component.config, now_ms)
+                .map_err(|error| NucleusError::Configuration { component: component.name.clone(), error })?;
             let token = ipc::new_token().ok_or(NucleusError::Random)?;
             environment.insert(component.name.clone(), component_environment(&config, component, &token));
             components.add(&component.name, token, tree);
@@ -364,7 +363,8 @@ impl NucleusHandle {
     pub fn status(&self) -> Status {
         let components = &self.shared.components;
         let one = |name: String| {
-            let status = ComponentStatus { state: components.reported(&name), connections: components.connections(&name) };
+            let status =
+                ComponentStatus { state: components.reported(&name), connections: components.connections(&name) };
             (name, status)
         };
         Status { link: self.shared.link.status(), components: components.names().into_iter().map(one).collect() }

@@ -16,13 +16,7 @@ pub(super) const MQTT_PROXY: &str = "aws.greengrass.ipc.mqttproxy";
 const MAX_RESOURCE: usize = 1_024;
 
 /// Whether `access_control` (the value under that key of the configuration) allows `operation` on `resource`.
-pub(super) fn allows(
-    access_control: &Value,
-    service: &str,
-    operation: &str,
-    resource: &str,
-    thing_name: &str,
-) -> bool {
+pub(super) fn allows(access_control: &Value, service: &str, operation: &str, resource: &str, thing_name: &str) -> bool {
     let policies = access_control.get(service).and_then(Value::as_object);
     let texts = |policy: &Value, key: &str| -> Vec<String> {
         let list = policy.get(key).and_then(Value::as_array);
@@ -86,7 +80,8 @@ mod tests {
     use serde_json::json;
 
     fn allowed(resources: &[&str], resource: &str) -> bool {
-        let access = json!({MQTT_PROXY: {"c:mqtt:1": {"operations": ["aws.greengrass#Publish"], "resources": resources}}});
+        let access =
+            json!({MQTT_PROXY: {"c:mqtt:1": {"operations": ["aws.greengrass#Publish"], "resources": resources}}});
         allows(&access, MQTT_PROXY, "aws.greengrass#Publish", resource, "gw1")
     }
 
@@ -115,7 +110,8 @@ mod tests {
         assert!(allows(&access, MQTT_PROXY, "aws.greengrass#Publish", "a", "t"));
         assert!(!allows(&access, MQTT_PROXY, "aws.greengrass#Subscribe", "a", "t"));
         assert!(!allows(&access, "aws.greengrass.ipc.pubsub", "aws.greengrass#Publish", "a", "t"));
-        for broken in [json!(null), json!([]), json!({MQTT_PROXY: 1}), json!({MQTT_PROXY: {"p": {"resources": ["*"]}}})] {
+        for broken in [json!(null), json!([]), json!({MQTT_PROXY: 1}), json!({MQTT_PROXY: {"p": {"resources": ["*"]}}})]
+        {
             assert!(!allows(&broken, MQTT_PROXY, "aws.greengrass#Publish", "a", "t"), "{broken}");
         }
     }

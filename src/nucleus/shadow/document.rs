@@ -214,10 +214,7 @@ impl Document {
         let accepted = json!({"state": request.state, "metadata": metadata, "version": self.version, "timestamp": now});
         let documents = json!({"previous": previous.snapshot(), "current": self.snapshot(), "timestamp": now});
         let delta = self.delta().map(|(state, metadata)| {
-            with_token(
-                json!({"version": self.version, "timestamp": now, "state": state, "metadata": metadata}),
-                token,
-            )
+            with_token(json!({"version": self.version, "timestamp": now, "state": state, "metadata": metadata}), token)
         });
         Ok(Accepted { accepted: with_token(accepted, token), documents: with_token(documents, token), delta })
     }

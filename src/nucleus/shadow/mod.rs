@@ -135,8 +135,7 @@ impl Shadows {
         match self.apply(&address, payload, now) {
             Ok(answers) => answers.into_iter().map(|(suffix, answer)| (at(suffix), answer)).collect(),
             Err((rejection, token)) => {
-                let mut answer =
-                    json!({"code": rejection.code, "message": rejection.message, "timestamp": now});
+                let mut answer = json!({"code": rejection.code, "message": rejection.message, "timestamp": now});
                 if let (Some(token), Value::Object(map)) = (token, &mut answer) {
                     map.insert("clientToken".into(), token.into());
                 }
