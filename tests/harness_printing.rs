@@ -5,8 +5,9 @@
 mod common;
 
 use common::avahi::Avahi;
+use common::gateway::printgate;
 use common::printer::{IppEvePrinter, Options};
-use common::{netns, pdf, wait_until};
+use common::{netns, pdf, process, wait_until};
 use mdns_sd::{ServiceDaemon, ServiceEvent};
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -43,6 +44,20 @@ fn a_printer_is_found_and_prints() {
             let kept = printer.documents();
             (kept.len() == 1 && fs::read(&kept[0]).unwrap() == document).then_some(())
         });
+    });
+}
+
+#[test]
+fn a_printer_speaks_tls_on_the_same_port() {
+    netns::inside("a_printer_speaks_tls_on_the_same_port", || {
+        let avahi = Avahi::start();
+        let printer = IppEvePrinter::start(&avahi, "Front Desk");
+        assert!(printer.ask_securely("get-printer-attributes.test").contains("printer-state (enum) = idle"));
+        // The gateway's client reads the same printer both ways.
+        for uri in [printer.uri(), printer.secure_uri()] {
+            let text = process::run(&mut printgate(&["probe", &uri]));
+            assert!(text.contains("Front Desk") && text.contains("Laser 9"), "{uri}:\n{text}");
+        }
     });
 }
 
