@@ -155,6 +155,19 @@ async fn a_kept_connection_that_turns_out_closed_is_replaced_once() {
 }
 
 #[tokio::test]
+async fn a_kept_connection_is_closed_when_nobody_uses_it() {
+    let server = Server::answering(0).await;
+    let client = server.client(Timeouts { keep_idle: Duration::from_millis(100), ..quick() });
+    assert!(client.call(get_attributes()).await.unwrap().is_success());
+    server.log.all_ended().await;
+    assert!(client.call(get_attributes()).await.unwrap().is_success());
+    assert_eq!(server.log.connections(), 2);
+    // And with its client.
+    drop(client);
+    server.log.all_ended().await;
+}
+
+#[tokio::test]
 async fn a_printer_that_always_hangs_up_is_asked_twice_at_most() {
     let server = Server::start(|mut stream, log| async move {
         let first = log.connections() == 1;
@@ -193,6 +206,35 @@ async fn what_makes_a_job_is_never_sent_again_and_never_over_a_kept_connection()
     let error = client.call(Request::create_job(JobRequest::default())).await.unwrap_err();
     assert!(matches!(error, Error::Lost { progress: Progress::RequestWritten, .. }), "{error}");
     assert_eq!((server.log.requests().len(), server.log.connections()), (2, 2));
+}
+
+#[tokio::test]
+async fn many_calls_at_once_take_turns_three_by_three() {
+    let most = Arc::new(AtomicUsize::new(0));
+    let (now, peak) = (Arc::new(AtomicUsize::new(0)), Arc::clone(&most));
+    let server = Server::start(move |mut stream, _| {
+        let (now, peak) = (Arc::clone(&now), Arc::clone(&peak));
+        async move {
+            while read_request(&mut stream).await.is_some() {
+                peak.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                tokio::task::yield_now().await;
+                now.fetch_sub(1, Ordering::SeqCst);
+                respond(&mut stream, &answer(0)).await;
+            }
+        }
+    })
+    .await;
+    let client = Arc::new(server.client(quick()));
+    let calls: Vec<_> = (0..40)
+        .map(|_| {
+            let client = Arc::clone(&client);
+            tokio::spawn(async move { client.call(get_attributes()).await.unwrap().is_success() })
+        })
+        .collect();
+    for call in calls {
+        assert!(call.await.unwrap());
+    }
+    assert!(most.load(Ordering::SeqCst) <= 3, "{} at once", most.load(Ordering::SeqCst));
 }
 
 // ---- deadlines and limits
@@ -716,6 +758,7 @@ fn quick() -> Timeouts {
         write_idle: Duration::from_secs(10),
         document_answer: Duration::from_secs(20),
         document: Some(Duration::from_secs(60)),
+        keep_idle: Duration::from_secs(25),
         max_answer: 1024 * 1024,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::body::RequestBody;
 use super::error::{Error, Progress, Refusal, Step};
-use super::{Attempt, Client, Kind, Response, Target, lock, tls};
+use super::{Attempt, Client, Kind, Response, Target, Task, lock, tls};
 use crate::domain::net::is_print_port;
 use crate::ipp::request::Request;
 use http_body_util::BodyExt;
@@ -21,7 +21,6 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 /// Addresses tried for one connection.
@@ -32,17 +31,9 @@ const MAX_BUFFER: usize = 128 * 1024;
 
 pub(super) struct Connection {
     sender: SendRequest<RequestBody>,
-    driver: Driver,
+    /// Moves the connection's bytes.
+    driver: Task<hyper::Result<()>>,
     pub(super) meter: Arc<Meter>,
-}
-
-/// The task that moves the connection's bytes; ends with the connection.
-struct Driver(JoinHandle<hyper::Result<()>>);
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl Connection {
@@ -105,7 +96,7 @@ impl Client {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.lost(&error, &meter))?;
-        Ok(Connection { sender, driver: Driver(tokio::spawn(connection)), meter })
+        Ok(Connection { sender, driver: Task(tokio::spawn(connection)), meter })
     }
 
     /// One request and its answer.
