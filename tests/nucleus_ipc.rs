@@ -297,6 +297,28 @@ async fn ten_publishes_without_an_acknowledgement_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn subscriptions_are_as_few_as_on_lite_and_end_with_their_stream_or_connection() {
+    const MODEL: &str = "aws.greengrass#SubscribeToIoTCoreResponse";
+    let dir = tempfile::tempdir().unwrap();
+    let nucleus = nucleus(dir.path()).await;
+    let mut ipc = Ipc::authenticated(&nucleus).await;
+    let request = |n: i32| json!({"topicName": format!("printers/{n}/#"), "qos": "0"});
+    for stream in 1..=98 {
+        ipc.request(stream, "SubscribeToIoTCore", request(stream)).await;
+        assert_eq!(ipc.answer(stream).await.model.as_deref(), Some(MODEL));
+    }
+    ipc.request(99, "SubscribeToIoTCore", request(99)).await;
+    assert_eq!(ipc.answer(99).await.model.as_deref(), Some("aws.greengrass#ServiceError"));
+    ipc.send(0, 2, 7, &[], "").await;
+    ipc.request(100, "SubscribeToIoTCore", request(100)).await;
+    assert_eq!(ipc.answer(100).await.model.as_deref(), Some(MODEL));
+    assert_eq!(nucleus.status().link.subscriptions, 98);
+    drop(ipc);
+    until("the end of the subscriptions", || nucleus.status().link.subscriptions == 0).await;
+    nucleus.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_control_socket_cuts_restores_and_deploys() {
     let dir = tempfile::tempdir().unwrap();
     let nucleus = nucleus(dir.path()).await;

@@ -33,7 +33,7 @@ impl Judge {
             "poll": {"seconds": 30, "enabled": true},
             "accessControl": {"aws.greengrass.ipc.mqttproxy": {"io.github.printgate:mqttproxy:1": {
                 "operations": ["aws.greengrass#PublishToIoTCore", "aws.greengrass#SubscribeToIoTCore"],
-                "resources": ["printers/{iot:thingName}/#"],
+                "resources": ["printers/{iot:thingName}/#", "$aws/things/{iot:thingName}/shadow/*"],
             }}},
         });
         let component = ComponentConfig { name: COMPONENT.into(), version: "1.0.0".into(), config };
@@ -76,6 +76,7 @@ scenarios! {
     publish_reaches_the_cloud
     cloud_reaches_a_subscription
     overlapping_filters_deliver_to_each
+    a_shadow_is_reached_through_mqtt
     configuration_is_read_as_text
     configuration_updates_are_told
     topics_outside_of_the_policy_are_refused

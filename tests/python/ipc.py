@@ -7,6 +7,7 @@ Each scenario is a function below; it prints nothing and exits 0, or fails with 
 nucleus gives a component. MQTT_PORT is the broker's, where mosquitto_pub and mosquitto_sub play the cloud.
 """
 import datetime
+import json
 import os
 import queue
 import subprocess
@@ -115,6 +116,32 @@ def overlapping_filters_deliver_to_each(port):
     publish(ipc, f"{ROOT}/x/event", b"once")
     assert receive(first).payload == b"once"
     assert receive(second).payload == b"once"
+
+
+def a_shadow_is_reached_through_mqtt(port):
+    ipc = connect()
+    shadow = f"$aws/things/{THING}/shadow/name/hp-1"
+    events, _ = subscribe(ipc, f"{shadow}/+/+")
+    end = time.monotonic() + DEADLINE
+    while events.empty():
+        assert time.monotonic() < end, "the shadow service never answered"
+        publish(ipc, f"{shadow}/get", b"")
+        time.sleep(0.1)
+    answer = events.get()
+    assert answer.topic_name == f"{shadow}/get/rejected", answer
+    assert json.loads(answer.payload)["code"] == 404, answer
+    update = {"state": {"reported": {"status": "idle"}, "desired": {"poll": 60}}, "clientToken": "t-1"}
+    publish(ipc, f"{shadow}/update", json.dumps(update).encode())
+    answers = {}
+    while len(answers) < 3:
+        message = events.get(timeout=DEADLINE)
+        kind = message.topic_name.removeprefix(f"{shadow}/")
+        if kind != "get/rejected":
+            answers[kind] = json.loads(message.payload)
+    assert answers["update/accepted"]["version"] == 1, answers
+    assert answers["update/accepted"]["clientToken"] == "t-1", answers
+    assert answers["update/delta"]["state"] == {"poll": 60}, answers
+    assert answers["update/documents"]["current"]["version"] == 1, answers
 
 
 def configuration_is_read_as_text(port):

@@ -41,6 +41,8 @@ pub(super) async fn serve(client_id: String, host: String, port: u16, ready: wat
         Ok(pair) => pair,
         Err(error) => return tracing::error!(%error, "the shadow service's MQTT client cannot be made"),
     };
+    // The service answers at once; only the nucleus's own link has lite's delays.
+    events.network_options.set_tcp_nodelay(true);
     let mut shadows = Shadows::default();
     let mut confirmed = 0;
     loop {
