@@ -1,7 +1,7 @@
 //! Jobs: what is printed, counted, remembered, refused.
 
-use crate::office::{HEAD, print_job, printer, sha256};
-use printgate::simulate::{History, Outcome};
+use crate::office::{HEAD, config, print_job, printer, sha256};
+use printgate::simulate::{History, Office, Outcome, PrinterSpec, SimulateError};
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,4 +171,51 @@ async fn history_is_kept_or_forgotten_as_asked() {
         }
         lab.office.shutdown().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_in_the_same_directory_goes_on_where_it_was() {
+    let mut lab = printer(|spec| spec.tls = true).await;
+    let document = lab.pdf(4);
+    let job = print_job("ATTR integer copies 1", "STATUS successful-ok");
+    assert!(lab.ipptool(&job, &["-f", document.to_str().unwrap()]).await.passed());
+    lab.printed(1).await;
+    let (before, count) = (lab.office.printers().remove(0), lab.attribute("printer-impressions-completed").await);
+    let certificate = std::fs::read(before.files.join("tls-cert.pem")).unwrap();
+    lab.office.shutdown().await;
+
+    let mut spec = PrinterSpec::new("P", before.address.ip());
+    spec.tls = true;
+    lab.office = Office::start(config(vec![spec], lab.dir.path())).await.unwrap();
+    let after = lab.office.printers().remove(0);
+    lab.uri = after.uri.clone();
+    assert_eq!((&after.uuid, &after.serial, &after.host), (&before.uuid, &before.serial, &before.host));
+    assert_eq!(std::fs::read(after.files.join("tls-cert.pem")).unwrap(), certificate);
+    assert_eq!(lab.attribute("printer-impressions-completed").await, count);
+    assert_eq!(lab.attribute("printer-uuid").await, format!("urn:uuid:{}", before.uuid));
+    assert!(lab.attribute("printer-device-id").await.contains(&format!("SN:{};", before.serial)));
+    assert!(lab.ipptool(&job, &["-f", document.to_str().unwrap()]).await.passed());
+    assert_eq!(lab.printed(1).await[0].job_id, 2, "no document of the first run is overwritten");
+    assert_eq!(lab.log().len(), 2);
+    lab.office.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_office_that_cannot_start_says_why_and_runs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let start = async |printers| Office::start(config(printers, dir.path())).await.err().expect("does not start");
+    let spec = |name: &str| PrinterSpec::new(name, [127, 0, 84, 2].into());
+    let same = start(vec![spec("A b"), spec("A/b")]).await;
+    assert!(matches!(&same, SimulateError::SameName(name) if name == "A/b"), "{same}");
+    let taken = std::net::TcpListener::bind("127.0.84.2:0").unwrap();
+    let mut second = spec("second");
+    second.port = taken.local_addr().unwrap().port();
+    let refused = start(vec![spec("first"), second.clone()]).await;
+    assert!(refused.to_string().contains("printer `second` cannot listen on 127.0.84.2:"), "{refused}");
+    // Nothing of the failed start is left in the way.
+    drop(taken);
+    let office = Office::start(config(vec![spec("first"), second], dir.path())).await.unwrap();
+    let again = start(vec![spec("third")]).await;
+    assert!(again.to_string().contains("another simulator runs in this directory"), "{again}");
+    office.shutdown().await;
 }

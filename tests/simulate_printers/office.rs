@@ -23,16 +23,14 @@ pub(crate) async fn printer(change: impl FnOnce(&mut PrinterSpec)) -> Lab {
     spec.page_time = Duration::from_millis(5);
     change(&mut spec);
     let dir = tempfile::tempdir().unwrap();
-    let config = OfficeConfig {
-        printers: vec![spec],
-        out_dir: dir.path().join("out"),
-        mdns: None,
-        seed: "test".to_owned(),
-        control_socket: true,
-    };
-    let office = Office::start(config).await.unwrap();
+    let office = Office::start(config(vec![spec], dir.path())).await.unwrap();
     let uri = office.printers()[0].uri.clone();
     Lab { office, dir, uri }
+}
+
+/// An unannounced office below this directory.
+pub(crate) fn config(printers: Vec<PrinterSpec>, dir: &Path) -> OfficeConfig {
+    OfficeConfig { printers, out_dir: dir.join("out"), mdns: None, seed: "test".to_owned(), control_socket: true }
 }
 
 impl Lab {
