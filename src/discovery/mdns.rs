@@ -7,6 +7,8 @@
 //!   subscriber that falls 1,000 events behind is dropped by the library without a word to it.)
 //! - The end of a stream, and an mDNS engine that reaches no interface, are noticed and answered by a new engine after
 //!   a back-off. What the new one does not tell again within [`RETELL`] is reported lost.
+//! - The library keeps every service it hears of, about 3 KB each and without a limit. When it knows more than
+//!   [`ENGINE_FACTOR`] times as many as the book may hold, it is replaced by a new one that knows none.
 //! - Reports are changes: the same sighting is not reported twice.
 //!
 //! What it does not do: judge who the printer is, connect to it, or look beyond the link (other networks need the
@@ -20,7 +22,8 @@ use crate::domain::retry::Backoff;
 use crate::domain::sighting::DiscoveryEvent;
 use futures_util::stream::{self, Stream, StreamExt};
 use mdns_sd::{IfKind, ResolvedService, ScopedIp, ServiceDaemon, ServiceEvent};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,6 +37,9 @@ pub const MDNS_PORT: u16 = 5353;
 /// After a restart of the engine: how long until what was not heard again counts as lost. Host records live 120 s, and
 /// the first queries go out within 7 s.
 pub const RETELL: Duration = Duration::from_secs(150);
+
+/// The engine may know this many times as many services as the book holds printers: four types are browsed.
+pub const ENGINE_FACTOR: usize = 5;
 
 const IPP: &str = "_ipp._tcp.local.";
 const IPPS: &str = "_ipps._tcp.local.";
@@ -175,16 +181,28 @@ impl Mdns {
         self.counters.starts.fetch_add(1, Ordering::Relaxed);
         book.new_session();
         let mut retell = Some(Instant::now() + self.retell);
+        let mut known = HashSet::new();
         loop {
             let due = book.next_due();
             let ready = due.is_some_and(|at| at <= Instant::now());
             let wake = [due.filter(|_| !ready), retell].into_iter().flatten().min();
             tokio::select! {
                 event = search.events.next() => match event {
-                    Some(Some(event)) => match self.apply(event, book) {
-                        Ok(()) => {}
-                        Err(reason) => return Ended::Failed(reason),
-                    },
+                    Some(Some(event)) => {
+                        // Hashes are enough to count, and a name may be found on each interface.
+                        match &event {
+                            ServiceEvent::ServiceFound(_, name) => drop(known.insert(hash(name))),
+                            ServiceEvent::ServiceRemoved(_, name) => drop(known.remove(&hash(name))),
+                            _ => {}
+                        }
+                        if known.len() > self.options.max_instances.saturating_mul(ENGINE_FACTOR) {
+                            let count = known.len();
+                            return Ended::Failed(format!("{count} services are announced, more than can be kept"));
+                        }
+                        if let Err(reason) = self.apply(event, book) {
+                            return Ended::Failed(reason);
+                        }
+                    }
                     Some(None) | None => return Ended::Failed("a subscription ended".into()),
                 },
                 permit = events.reserve(), if ready => {
@@ -296,6 +314,12 @@ impl Drop for Engine {
             }
         }
     }
+}
+
+fn hash(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// IPP or IPPS; `None` for the types that are browsed for their ports only.
@@ -411,6 +435,29 @@ mod tests {
             assert!(Instant::now() < deadline);
             tokio::task::yield_now().await;
         }
+        drop(events);
+        tokio::time::timeout(Duration::from_secs(20), search).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_knows_too_much_is_replaced() {
+        let mut mdns = source();
+        mdns.options.max_instances = 10;
+        let counters = mdns.counters();
+        let (sender, mut events) = mpsc::channel(1);
+        let mut lives = 0;
+        let search = tokio::spawn(mdns.run_on(sender, move || {
+            lives += 1;
+            let found = |n: usize| ServiceEvent::ServiceFound(IPP.into(), n.to_string());
+            let gone = |n: usize| ServiceEvent::ServiceRemoved(IPP.into(), n.to_string());
+            Ok(match lives {
+                1 => engine((0..51).map(found).collect(), false),
+                // Many, but never at once.
+                _ => engine((0..500).flat_map(|n| [found(n), gone(n)]).chain([resolved("a")]).collect(), false),
+            })
+        }));
+        assert_eq!(next(&mut events).await, "+a");
+        assert_eq!(counters.starts.load(Ordering::Relaxed), 2);
         drop(events);
         tokio::time::timeout(Duration::from_secs(20), search).await.unwrap().unwrap();
     }
