@@ -4,7 +4,7 @@
 //!
 //! ```json
 //! {
-//!   "discovery": { "mdns": true, "loopback": false },
+//!   "discovery": { "mdns": true, "mdnsPort": 5353, "loopback": false },
 //!   "printers":  { "allowedNetworks": ["10.20.0.0/16"] },
 //!   "poll":      { "idleSeconds": 60, "busySeconds": 5 },
 //!   "documents": { "allowedHosts": ["*.amazonaws.com"], "allowedNetworks": [], "maxBytes": 268435456,
@@ -29,6 +29,8 @@ use std::time::Duration;
 pub struct Config {
     /// Browse for printers over mDNS.
     pub mdns: bool,
+    /// UDP port of mDNS: 5353 everywhere but beside other simulated offices on one machine.
+    pub mdns_port: u16,
     /// Take printers on loopback addresses too: for the demo and tests.
     pub loopback: bool,
     /// Networks, besides the directly connected ones, in which printers are contacted.
@@ -65,6 +67,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             mdns: true,
+            mdns_port: 5353,
             loopback: false,
             printer_networks: Vec::new(),
             poll_idle: Duration::from_secs(60),
@@ -135,8 +138,9 @@ pub fn check(value: &Value) -> Checked {
     let mut config = default.clone();
     reader.known(root, "", &["discovery", "printers", "poll", "documents", "spool", "cloud", "accessControl"]);
 
-    let at = reader.section(root, "discovery", &["mdns", "loopback"]);
+    let at = reader.section(root, "discovery", &["mdns", "mdnsPort", "loopback"]);
     reader.boolean(&at, "mdns", &mut config.mdns);
+    reader.number(&at, "mdnsPort", 1024, 65_535, &mut config.mdns_port);
     reader.boolean(&at, "loopback", &mut config.loopback);
 
     let at = reader.section(root, "printers", &["allowedNetworks"]);

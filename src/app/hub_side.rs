@@ -58,6 +58,7 @@ pub(super) async fn start(
     if config.mdns {
         let mut options = MdnsOptions::new(policy(config));
         options.loopback = config.loopback;
+        options.port = config.mdns_port;
         let cancel = cancel.clone();
         tokio::spawn(async move {
             tokio::select! {
