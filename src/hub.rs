@@ -1,1 +1,323 @@
-//! hub
+//! The hub owns the registry of printers, the poll schedule and what each shadow should say.
+//!
+//! One task owns the state: `select` waits for discovery, for answers of polls and for the next poll's time; `apply`
+//! is synchronous ([`HubState`]); what it brought forth is committed ([`HubOutput`]) before anything else happens.
+//! Polls run beside it, at most [`MAX_POLLS`] at a time, each within [`POLL_DEADLINE`]; a poll that fails, hangs or
+//! panics is its own printer's failure only.
+//!
+//! ```text
+//! discovery ─┐                         ┌─▶ commit(HubOutput): printer rows, latest shadow documents, records
+//! answers  ──┼─▶ HubState::apply ─────┼─▶ polls
+//! time     ──┘                         └─▶ Printers (the view that job workers read), after the commit
+//! ```
+//!
+//! Invariants: rows and records of one step are handed over together, so that an event is told once across a crash;
+//! nothing is handed over when nothing changed; the view never shows what is not durable.
+//!
+//! Not here: IPP (a [`Poller`] is injected), storage, message envelopes, the shadow's confirmed state.
+
+mod records;
+mod state;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use records::{Book, Record, RecordBody, TELEMETRY_HEARTBEAT};
+pub use state::{HubSettings, HubState, MAX_POLLS};
+pub use view::{PrinterView, Printers};
+
+use crate::domain::endpoint::Endpoint;
+use crate::domain::ids::PrinterId;
+use crate::domain::registry::{Pin, Printer};
+use crate::domain::sighting::DiscoveryEvent;
+use crate::domain::state::{Observation, PrinterState};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin as PinBox;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// The longest a poll may take, whatever its own deadlines are.
+pub const POLL_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Events taken into one commit at most.
+const BATCH: usize = 64;
+
+/// The longest sleep: the time of day may be set while sleeping.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// What a poll learned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PollAnswer {
+    /// What the printer said.
+    pub observation: Observation,
+    /// The certificate it showed, over TLS.
+    pub fingerprint: Option<Pin>,
+}
+
+/// Why a poll failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct PollError {
+    /// What kind of failure.
+    pub kind: PollErrorKind,
+    /// For a person: address, what was tried, what came back. No secrets.
+    pub message: String,
+}
+
+/// What kind of failure a poll had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PollErrorKind {
+    /// No connection, or it broke.
+    Unreachable,
+    /// A deadline passed.
+    Timeout,
+    /// Connected, but the answer was an error or no IPP.
+    Answer,
+    /// The TLS certificate is not the trusted one.
+    CertificateChanged {
+        /// The one it showed.
+        presented: Pin,
+    },
+}
+
+impl PollError {
+    /// An error of a kind.
+    pub fn new(kind: PollErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+}
+
+/// A future as a [`Poller`] returns it.
+pub type BoxFuture<T> = PinBox<Box<dyn Future<Output = T> + Send>>;
+
+/// Asks the printer at an endpoint for its state and identity. The second argument is the certificate trusted there;
+/// without one any certificate is taken and told in the answer.
+pub type Poller = Arc<dyn Fn(Endpoint, Option<Pin>) -> BoxFuture<Result<PollAnswer, PollError>> + Send + Sync>;
+
+/// The time of day.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// One printer as it is stored and given back at the next start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PrinterRow {
+    /// Who it is and how it is reached.
+    pub printer: Printer,
+    /// What was last known of it.
+    pub state: PrinterState,
+    /// What the cloud has been told.
+    #[serde(default)]
+    pub book: Book,
+}
+
+impl PrinterRow {
+    /// The printer's id, the row's key.
+    pub fn id(&self) -> &PrinterId {
+        &self.printer.id
+    }
+}
+
+/// What one step wants made durable, all of it in one transaction.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct HubOutput {
+    /// Rows to insert or replace, by id.
+    pub saves: Vec<PrinterRow>,
+    /// Ids that were merged into another printer: their rows go, their shadows should be deleted.
+    pub deletes: Vec<PrinterId>,
+    /// What each shadow should report now: the whole document, normalized and fitted.
+    pub shadows: Vec<(PrinterId, Value)>,
+    /// Messages to the cloud, in order.
+    pub records: Vec<Record>,
+}
+
+impl HubOutput {
+    /// Whether there is nothing to make durable.
+    pub fn is_empty(&self) -> bool {
+        self.saves.is_empty() && self.deletes.is_empty() && self.shadows.is_empty() && self.records.is_empty()
+    }
+}
+
+/// What the hub is told.
+#[derive(Debug, Clone, PartialEq)]
+pub enum HubEvent {
+    /// From a discovery source.
+    Discovery(DiscoveryEvent),
+    /// A poll ended.
+    Polled {
+        /// Which.
+        target: Target,
+        /// How.
+        result: Result<PollAnswer, PollError>,
+    },
+    /// A printer should be polled at once (a job of it ended, a person asked).
+    PollNow(PrinterId),
+    /// Time passed.
+    Tick,
+}
+
+/// What a poll is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// To learn who answers at a new endpoint.
+    Probe {
+        /// The endpoint's key.
+        key: String,
+    },
+    /// To learn a printer's state.
+    Poll {
+        /// The printer.
+        id: PrinterId,
+        /// The endpoint's key.
+        key: String,
+    },
+}
+
+/// A poll to start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PollRequest {
+    /// What it is for; comes back with the answer.
+    pub target: Target,
+    /// Where.
+    pub endpoint: Endpoint,
+    /// The certificate trusted there.
+    pub pin: Option<Pin>,
+}
+
+/// Why the hub ended on its own.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError<E: std::error::Error + 'static> {
+    /// What it learned could not be made durable.
+    #[error("what was learned of the printers could not be stored: {0}")]
+    Commit(#[source] E),
+}
+
+/// Everything the loop needs from outside.
+pub struct HubPorts<C> {
+    /// Sightings. Bounded by its maker; when it ends, the hub goes on with what it knows.
+    pub discovery: mpsc::Receiver<DiscoveryEvent>,
+    /// Wishes to poll a printer at once. Bounded; a sender drops the wish when it is full.
+    pub poll_now: mpsc::Receiver<PrinterId>,
+    /// Asks printers.
+    pub poller: Poller,
+    /// Makes outputs durable; awaited before anything else happens.
+    pub commit: C,
+    /// The view that others read; filled from the rows at once.
+    pub printers: Printers,
+    /// The time of day.
+    pub clock: Clock,
+    /// Ends the loop.
+    pub cancel: CancellationToken,
+}
+
+/// Runs the hub until it is cancelled or cannot commit. On cancel, polls under way are dropped: they change nothing.
+pub async fn run<C, F, E>(mut state: HubState, ports: HubPorts<C>) -> Result<(), HubError<E>>
+where
+    C: FnMut(HubOutput) -> F,
+    F: Future<Output = Result<(), E>>,
+    E: std::error::Error + 'static,
+{
+    let HubPorts { mut discovery, mut poll_now, poller, mut commit, printers, clock, cancel } = ports;
+    let mut polls = Polls::new(poller);
+    let (mut sighted, mut wished) = (true, true);
+    state.apply(HubEvent::Tick, clock());
+    printers.publish(state.take_views());
+    loop {
+        let output = state.take_output();
+        if !output.is_empty() {
+            commit(output).await.map_err(HubError::Commit)?;
+        }
+        printers.publish(state.take_views());
+        for request in state.take_polls() {
+            polls.start(request);
+        }
+
+        let now = clock();
+        let wait = state.next_due().map_or(LONGEST_SLEEP, |due| {
+            let wait = Duration::try_from(due.duration_since(now)).unwrap_or_default();
+            wait.clamp(Duration::from_millis(1), LONGEST_SLEEP)
+        });
+        let event = tokio::select! {
+            () = cancel.cancelled() => return Ok(()),
+            Some(event) = polls.next() => event,
+            event = discovery.recv(), if sighted => match event {
+                Some(event) => HubEvent::Discovery(event),
+                None => { sighted = false; continue }
+            },
+            id = poll_now.recv(), if wished => match id {
+                Some(id) => HubEvent::PollNow(id),
+                None => { wished = false; continue }
+            },
+            () = tokio::time::sleep(wait) => HubEvent::Tick,
+        };
+        state.apply(event, clock());
+        // What else is there already goes into the same commit.
+        for _ in 1..BATCH {
+            let event = polls.try_next().or_else(|| discovery.try_recv().ok().map(HubEvent::Discovery));
+            let Some(event) = event else { break };
+            state.apply(event, clock());
+        }
+        state.apply(HubEvent::Tick, clock());
+    }
+}
+
+/// The polls under way.
+struct Polls {
+    poller: Poller,
+    tasks: JoinSet<Result<PollAnswer, PollError>>,
+    targets: HashMap<Id, Target>,
+}
+
+type Joined = Result<(Id, Result<PollAnswer, PollError>), JoinError>;
+
+impl Polls {
+    fn new(poller: Poller) -> Self {
+        Self { poller, tasks: JoinSet::new(), targets: HashMap::new() }
+    }
+
+    fn start(&mut self, request: PollRequest) {
+        let PollRequest { target, endpoint, pin } = request;
+        let uri = endpoint.uri();
+        let poller = self.poller.clone();
+        let handle = self.tasks.spawn(async move {
+            // Called inside the task: a panic while the future is made is contained too.
+            let poll = poller(endpoint, pin);
+            tokio::time::timeout(POLL_DEADLINE, poll).await.unwrap_or_else(|_| {
+                let message = format!("{uri} did not answer within {} s", POLL_DEADLINE.as_secs());
+                Err(PollError::new(PollErrorKind::Timeout, message))
+            })
+        });
+        self.targets.insert(handle.id(), target);
+    }
+
+    /// The next poll to end; never ends while none is under way. Cancel-safe.
+    async fn next(&mut self) -> Option<HubEvent> {
+        match self.tasks.join_next_with_id().await {
+            Some(joined) => self.event(joined),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn try_next(&mut self) -> Option<HubEvent> {
+        let joined = self.tasks.try_join_next_with_id()?;
+        self.event(joined)
+    }
+
+    fn event(&mut self, joined: Joined) -> Option<HubEvent> {
+        let (id, result) = match joined {
+            Ok((id, result)) => (id, result),
+            Err(error) => {
+                tracing::error!(%error, "a poll ended abnormally");
+                let message = format!("the poll ended abnormally: {error}");
+                (error.id(), Err(PollError::new(PollErrorKind::Answer, message)))
+            }
+        };
+        let target = self.targets.remove(&id)?;
+        Some(HubEvent::Polled { target, result })
+    }
+}

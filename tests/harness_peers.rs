@@ -4,6 +4,7 @@
 
 mod common;
 
+use common::gateway::printgate;
 use common::mqtt::{self, Mosquitto, MqttWatch};
 use common::process::Process;
 use common::{pdf, try_until};
@@ -75,6 +76,17 @@ fn waiting_for_a_process_that_has_ended_fails_at_once() {
     let mut command = Command::new("sh");
     command.args(["-c", "exit 3"]);
     Process::start("gone", directory.path(), command).wait_until(Duration::from_secs(1000), "a miracle", || None::<()>);
+}
+
+#[test]
+fn the_programs_start_with_a_clean_environment() {
+    let output = printgate(&["--version"]).output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("printgate {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(printgate(&["no-such-command"]).output().unwrap().status.code(), Some(2));
+    let command = printgate(&["run"]);
+    assert!(command.get_envs().any(|(name, _)| name == "PATH"));
+    assert!(!command.get_envs().any(|(name, _)| name == "CARGO_MANIFEST_DIR"));
 }
 
 #[test]

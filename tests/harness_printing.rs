@@ -5,10 +5,12 @@
 mod common;
 
 use common::avahi::Avahi;
+use common::gateway::printgate;
 use common::printer::{IppEvePrinter, Options};
-use common::{netns, pdf, wait_until};
+use common::{netns, pdf, process, wait_until};
 use mdns_sd::{ServiceDaemon, ServiceEvent};
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 #[test]
@@ -46,6 +48,20 @@ fn a_printer_is_found_and_prints() {
 }
 
 #[test]
+fn a_printer_speaks_tls_on_the_same_port() {
+    netns::inside("a_printer_speaks_tls_on_the_same_port", || {
+        let avahi = Avahi::start();
+        let printer = IppEvePrinter::start(&avahi, "Front Desk");
+        assert!(printer.ask_securely("get-printer-attributes.test").contains("printer-state (enum) = idle"));
+        // The gateway's client reads the same printer both ways.
+        for uri in [printer.uri(), printer.secure_uri()] {
+            let text = process::run(&mut printgate(&["probe", &uri]));
+            assert!(text.contains("Front Desk") && text.contains("Laser 9"), "{uri}:\n{text}");
+        }
+    });
+}
+
+#[test]
 fn a_printer_that_fails_aborts_the_job() {
     netns::inside("a_printer_that_fails_aborts_the_job", || {
         let avahi = Avahi::start();
@@ -70,6 +86,39 @@ fn announcements_come_and_go() {
         wait_until(Duration::from_secs(20), "the announcement to be withdrawn", || {
             avahi.browse("_ipp._tcp").is_empty().then_some(())
         });
+    });
+}
+
+#[test]
+fn several_printers_stand_side_by_side() {
+    netns::inside("several_printers_stand_side_by_side", || {
+        let avahi = Avahi::start();
+        let printers = ["One", "Two", "Three"].map(|name| IppEvePrinter::start(&avahi, name));
+        let mut found = wait_until(Duration::from_secs(20), "all of them", || {
+            Some(avahi.browse("_ipps._tcp")).filter(|found| found.len() == printers.len())
+        });
+        found.sort_by(|a, b| a.name.cmp(&b.name));
+        let ports = |name: &str| printers.iter().find(|printer| printer.name() == name).unwrap().port();
+        let expected: Vec<(&str, u16)> = ["One", "Three", "Two"].iter().map(|name| (*name, ports(name))).collect();
+        let found: Vec<(&str, u16)> = found.iter().map(|found| (found.name.as_str(), found.port)).collect();
+        assert_eq!(found, expected);
+    });
+}
+
+#[test]
+fn without_the_network_nobody_is_found() {
+    netns::inside("without_the_network_nobody_is_found", || {
+        netns::add_address("10.77.0.20/24");
+        let listener = TcpListener::bind("10.77.0.20:0").unwrap();
+        TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+
+        let avahi = Avahi::start();
+        let _announced = avahi.publish("Ghost", "_ipp._tcp", 631, &[]);
+        wait_until(Duration::from_secs(20), "the service", || (avahi.browse("_ipp._tcp").len() == 1).then_some(()));
+        netns::office(false);
+        wait_until(Duration::from_secs(20), "its loss", || avahi.browse("_ipp._tcp").is_empty().then_some(()));
+        netns::office(true);
+        wait_until(Duration::from_secs(20), "its return", || (avahi.browse("_ipp._tcp").len() == 1).then_some(()));
     });
 }
 

@@ -109,7 +109,9 @@ pub fn start_logging(default: &str, json: bool) {
         .ok()
         .and_then(|text| EnvFilter::try_new(text).ok())
         .unwrap_or_else(|| EnvFilter::new(default));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours only for people: a component's log is a file or the journal.
+    let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     // A second call (tests in one process) finds logging started, which is what was wanted.
     let _ = if json { builder.json().try_init() } else { builder.try_init() };
 }

@@ -1,2 +1,3 @@
 //! Delivery of documents, one file per kind of endpoint.
+pub mod clients;
 pub mod ipp;

@@ -370,7 +370,12 @@ impl Job<'_> {
                     continued = true;
                     continue;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    if error.classify() == Action::Permanent {
+                        writer.discard().await?;
+                    }
+                    return Err(error);
+                }
             }
             let finished = writer.finish().await?;
             match self.verify(&finished) {

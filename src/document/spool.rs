@@ -355,6 +355,11 @@ impl SpoolWriter {
         Ok(Finished { bytes, sha256, sniffed, inner })
     }
 
+    /// Throws away what was written.
+    pub async fn discard(mut self) -> Result<(), SpoolError> {
+        self.run(|inner| inner.discard()).await
+    }
+
     async fn run<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&mut Inner) -> Result<T, SpoolError> + Send + 'static,
@@ -396,11 +401,7 @@ impl Finished {
     /// Throws it away.
     pub async fn discard(self) -> Result<(), SpoolError> {
         let inner = self.inner;
-        blocking(move || {
-            inner.claim.shared.remove(&inner.claim.name, "part")?;
-            inner.claim.shared.remove(&inner.claim.name, "meta")
-        })
-        .await
+        blocking(move || inner.discard()).await
     }
 
     /// Throws the content away and begins again under the same name.
@@ -525,6 +526,11 @@ impl Inner {
         self.claim.shared.release(self.content.bytes);
         self.content = Content::default();
         self.note(None)
+    }
+
+    fn discard(&self) -> Result<(), SpoolError> {
+        self.claim.shared.remove(&self.claim.name, "part")?;
+        self.claim.shared.remove(&self.claim.name, "meta")
     }
 
     fn commit(&self) -> Result<PathBuf, SpoolError> {

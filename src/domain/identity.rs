@@ -133,6 +133,12 @@ pub fn same_device(a: &Evidence, b: &Evidence) -> Verdict {
     if models_differ { Verdict::Different(Reason::Model) } else { Verdict::Open }
 }
 
+/// Whether both name one usable UUID. Under one name or on one host that is enough: models are spelled in many ways.
+pub fn same_uuid(a: &Evidence, b: &Evidence) -> bool {
+    let uuid = |e: &Evidence| e.uuid.as_deref().and_then(canonical_uuid);
+    uuid(a).is_some_and(|a| uuid(b).is_some_and(|b| a == b))
+}
+
 fn differ(a: &Option<String>, b: &Option<String>) -> bool {
     matches!((a, b), (Some(a), Some(b)) if a != b)
 }

@@ -1,6 +1,14 @@
 //! What is known of a printer: observations (what one poll learned) and the state made of them.
 //! Never more than is known: a level is three-valued, counts name their source, absent means absent.
 
+mod merged;
+mod reasons;
+mod report;
+
+pub use merged::{OFFLINE_AFTER, PaperStatus, PrinterState, Status};
+pub use reasons::{Alert, Severity, alerts, error_code};
+pub use report::{ReportContext, reported};
+
 use super::sighting::Evidence;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

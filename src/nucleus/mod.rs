@@ -1,1 +1,409 @@
-//! nucleus
+//! The stand-in Greengrass nucleus, lite profile: what the demo and the tests run the gateway against.
+//!
+//! ```text
+//! component ──IPC, Unix socket──▶ ipc ──▶ link ──MQTT, TCP──▶ broker ◀──MQTT── any client: "the cloud"
+//!                                  │                           ▲
+//!                                  └─▶ component (configuration)└── shadow service
+//! ```
+//! - `ipc`: the event-stream protocol, tokens, `accessControl`, lite's operations, sizes and answers;
+//! - `link`: the nucleus's MQTT connection, with lite's limits; it can be cut and restored;
+//! - `broker`: the crate `mqtt5`, embedded on a loopback port, or any other broker by address;
+//! - [`shadow`]: the Device Shadow service, an MQTT client of the same broker;
+//! - `control`: a Unix socket with JSON lines, to cut the link or deploy a configuration from outside.
+//!
+//! Nothing between component and cloud is short-circuited: every byte goes over the IPC socket and over TCP.
+//!
+//! What it does not do: start or stop components, TLS and certificates, IoT policies, Jobs, rules, throttling, local
+//! pub/sub, everything that only the classic nucleus has. State is in memory and ends with it.
+
+mod broker;
+mod component;
+mod configuration;
+mod control;
+mod frame;
+mod ipc;
+mod link;
+mod policy;
+pub mod shadow;
+mod topic;
+
+pub use self::component::ReportedState;
+pub use self::configuration::ConfigurationError;
+pub use self::ipc::MAX_OUTBOUND;
+pub use self::link::{LinkStatus, MAX_IN_FLIGHT, MAX_INBOUND, MAX_SUBSCRIPTIONS};
+
+use self::broker::EmbeddedBroker;
+use self::component::Components;
+use self::configuration::Configuration;
+use self::ipc::Shared;
+use self::link::Link;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Everything is connected within this time, or `start` fails.
+const START: Duration = Duration::from_secs(10);
+/// A change of the link takes effect within this time.
+const LINK: Duration = Duration::from_secs(10);
+const SHUTDOWN: Duration = Duration::from_secs(3);
+/// `sun_path` of a Unix socket address, without the final zero.
+const MAX_SOCKET_PATH: usize = 107;
+
+/// How to run a stand-in nucleus.
+#[derive(Debug, Clone)]
+pub struct NucleusConfig {
+    /// Where the IPC socket is made. The directory must exist; a dead socket there is replaced.
+    pub ipc_socket: PathBuf,
+    /// Where the control socket is made, if at all.
+    pub control_socket: Option<PathBuf>,
+    /// Port of the embedded broker on 127.0.0.1; 0 takes a free one. Ignored with `broker`.
+    pub mqtt_port: u16,
+    /// Another broker instead of the embedded one, as host and port (plain TCP, no credentials).
+    pub broker: Option<(String, u16)>,
+    /// The core device's thing name.
+    pub thing_name: String,
+    /// The AWS region that components are told.
+    pub region: String,
+    /// The components that may connect.
+    pub components: Vec<ComponentConfig>,
+}
+
+impl NucleusConfig {
+    /// One component, an embedded broker on a free port, no control socket, region `eu-central-1`.
+    pub fn new(ipc_socket: impl Into<PathBuf>, thing_name: impl Into<String>, component: ComponentConfig) -> Self {
+        Self {
+            ipc_socket: ipc_socket.into(),
+            control_socket: None,
+            mqtt_port: 0,
+            broker: None,
+            thing_name: thing_name.into(),
+            region: "eu-central-1".into(),
+            components: vec![component],
+        }
+    }
+}
+
+/// One component as it would have been deployed.
+#[derive(Debug, Clone)]
+pub struct ComponentConfig {
+    /// Component name, reverse DNS.
+    pub name: String,
+    /// Component version, told in its environment.
+    pub version: String,
+    /// The configuration: a JSON object, with `accessControl` in it.
+    pub config: Value,
+}
+
+/// Why a nucleus did not start, or did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum NucleusError {
+    /// The socket's path is too long for the kernel.
+    #[error("the socket path {0} is longer than {MAX_SOCKET_PATH} bytes: choose a shorter directory")]
+    SocketPath(PathBuf),
+    /// Another process listens there.
+    #[error("another nucleus listens on {0}: stop it or choose another directory")]
+    InUse(PathBuf),
+    /// A socket cannot be made.
+    #[error("cannot make the socket {path}: {error}")]
+    Socket {
+        /// Where.
+        path: PathBuf,
+        /// What the kernel says.
+        error: std::io::Error,
+    },
+    /// The embedded broker does not start.
+    #[error("the embedded MQTT broker does not start on 127.0.0.1:{port}: {reason}")]
+    Broker {
+        /// The port asked for; 0 is any.
+        port: u16,
+        /// The broker's words.
+        reason: String,
+    },
+    /// The broker cannot be reached.
+    #[error("no MQTT broker answers at {host}:{port} within {} s", START.as_secs())]
+    Unreachable {
+        /// Host.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// A configuration is not valid.
+    #[error("the configuration of {component}: {error}")]
+    Configuration {
+        /// Component name.
+        component: String,
+        /// What is wrong.
+        error: ConfigurationError,
+    },
+    /// There is no such component.
+    #[error("there is no component {0}")]
+    NoComponent(String),
+    /// No random numbers for a token.
+    #[error("the system gives no random numbers for a token")]
+    Random,
+    /// The link did not change in time.
+    #[error("the link is still {} after {} s", if *.0 { "down" } else { "up" }, LINK.as_secs())]
+    Link(bool),
+}
+
+/// What the nucleus is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// The connection to the broker.
+    pub link: LinkStatus,
+    /// Each component's state as it reported it, and its open IPC connections.
+    pub components: BTreeMap<String, ComponentStatus>,
+}
+
+/// What is known of one component.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ComponentStatus {
+    /// The last UpdateState; absent before the first.
+    pub state: Option<ReportedState>,
+    /// Open IPC connections.
+    pub connections: usize,
+}
+
+/// A running stand-in nucleus. End it with [`Nucleus::shutdown`]; dropping it ends everything too, without waiting.
+pub struct Nucleus {
+    handle: NucleusHandle,
+    ipc_socket: SocketFile,
+    control_socket: Option<SocketFile>,
+    mqtt: (String, u16),
+    environment: BTreeMap<String, Vec<(String, String)>>,
+    broker: Option<EmbeddedBroker>,
+    tasks: TaskTracker,
+    end: CancellationToken,
+}
+
+impl Nucleus {
+    /// Starts broker, shadow service, link and IPC server. When it returns, all of them are connected and serving.
+    pub async fn start(config: NucleusConfig) -> Result<Self, NucleusError> {
+        let end = CancellationToken::new();
+        // Whatever fails below, what was started before it ends.
+        let guard = end.clone().drop_guard();
+        let tasks = TaskTracker::new();
+        let components = Components::default();
+        let mut environment = BTreeMap::new();
+        for component in &config.components {
+            let now_ms = jiff::Timestamp::now().as_millisecond();
+            let tree = Configuration::deployed(&component.config, now_ms)
+                .map_err(|error| NucleusError::Configuration { component: component.name.clone(), error })?;
+            let token = ipc::new_token().ok_or(NucleusError::Random)?;
+            environment.insert(component.name.clone(), component_environment(&config, component, &token));
+            components.add(&component.name, token, tree);
+        }
+        let (listener, ipc_socket) = listen(&config.ipc_socket).await?;
+        let (control, control_socket) = match &config.control_socket {
+            Some(path) => listen(path).await.map(|(listener, file)| (Some(listener), Some(file)))?,
+            None => (None, None),
+        };
+        let (broker, mqtt) = match &config.broker {
+            Some(address) => (None, address.clone()),
+            None => {
+                let port = config.mqtt_port;
+                let started = EmbeddedBroker::start(port).await;
+                let broker = started.map_err(|reason| NucleusError::Broker { port, reason })?;
+                let address: SocketAddr = broker.address();
+                (Some(broker), (address.ip().to_string(), address.port()))
+            }
+        };
+        let (host, port) = mqtt.clone();
+        let (ready, mut shadows_ready) = watch::channel(false);
+        let shadow_client = format!("{}-shadow-service", config.thing_name);
+        let shadows = shadow::serve(shadow_client, host.clone(), port, ready);
+        let ended = end.clone();
+        tasks.spawn(async move {
+            tokio::select! {
+                () = ended.cancelled() => {}
+                () = shadows => {}
+            }
+        });
+        // As on AWS, the nucleus connects under the thing's name.
+        let (link, keep) = Link::start(config.thing_name.clone(), host.clone(), port, end.clone());
+        tasks.spawn(keep);
+        let ready = tokio::time::timeout(START, shadows_ready.wait_for(|ready| *ready)).await;
+        if !matches!(ready, Ok(Ok(_))) || !link.reached(true, START).await {
+            return Err(NucleusError::Unreachable { host, port });
+        }
+        let shared = Arc::new(Shared { thing_name: config.thing_name.clone(), components, link });
+        let handle = NucleusHandle { shared: shared.clone() };
+        tasks.spawn(ipc::serve(listener, shared, tasks.clone(), end.clone()));
+        if let Some(control) = control {
+            tasks.spawn(control::serve(control, handle.clone(), tasks.clone(), end.clone()));
+        }
+        guard.disarm();
+        Ok(Self { handle, ipc_socket, control_socket, mqtt, environment, broker, tasks, end })
+    }
+
+    /// Where any MQTT client plays the cloud: host and port.
+    pub fn mqtt_address(&self) -> (&str, u16) {
+        (&self.mqtt.0, self.mqtt.1)
+    }
+
+    /// The broker's port.
+    pub fn mqtt_port(&self) -> u16 {
+        self.mqtt.1
+    }
+
+    /// The IPC socket.
+    pub fn ipc_socket(&self) -> &Path {
+        &self.ipc_socket.0
+    }
+
+    /// The control socket, if there is one.
+    pub fn control_socket(&self) -> Option<&Path> {
+        self.control_socket.as_ref().map(|file| file.0.as_path())
+    }
+
+    /// The environment that a nucleus gives `component`'s process, its token included.
+    pub fn env(&self, component: &str) -> Option<&[(String, String)]> {
+        self.environment.get(component).map(Vec::as_slice)
+    }
+
+    /// The controls, to be passed around.
+    pub fn handle(&self) -> NucleusHandle {
+        self.handle.clone()
+    }
+
+    /// See [`NucleusHandle::set_link`].
+    pub async fn set_link(&self, up: bool) -> Result<(), NucleusError> {
+        self.handle.set_link(up).await
+    }
+
+    /// See [`NucleusHandle::set_config`].
+    pub fn set_config(&self, component: &str, config: &Value) -> Result<(), NucleusError> {
+        self.handle.set_config(component, config)
+    }
+
+    /// See [`NucleusHandle::reported_state`].
+    pub fn reported_state(&self, component: &str) -> Option<ReportedState> {
+        self.handle.reported_state(component)
+    }
+
+    /// See [`NucleusHandle::status`].
+    pub fn status(&self) -> Status {
+        self.handle.status()
+    }
+
+    /// Closes every connection, ends all tasks and the broker, and removes the sockets. Takes at most 5 s.
+    pub async fn shutdown(mut self) {
+        self.end.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(SHUTDOWN, self.tasks.wait()).await.is_err() {
+            tracing::warn!("the nucleus's tasks did not end in time");
+        }
+        if let Some(broker) = self.broker.take() {
+            broker.shutdown().await;
+        }
+    }
+}
+
+impl Drop for Nucleus {
+    fn drop(&mut self) {
+        self.end.cancel();
+    }
+}
+
+/// The name of a socket that was made, removed with its owner.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Gone already, or the directory is: either is what was wanted.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// The controls of a running nucleus; cheap to clone.
+#[derive(Clone)]
+pub struct NucleusHandle {
+    shared: Arc<Shared>,
+}
+
+impl NucleusHandle {
+    /// Cuts the link to the broker (as a lost network would) or restores it, and waits until that is so.
+    pub async fn set_link(&self, up: bool) -> Result<(), NucleusError> {
+        self.shared.link.want(up);
+        if self.shared.link.reached(up, LINK).await { Ok(()) } else { Err(NucleusError::Link(up)) }
+    }
+
+    /// Merges `config` into a component's configuration as a deployment would, and tells its subscribers.
+    pub fn set_config(&self, component: &str, config: &Value) -> Result<(), NucleusError> {
+        let now_ms = jiff::Timestamp::now().as_millisecond();
+        let outcome = self.shared.components.deploy(component, config, now_ms);
+        let outcome = outcome.ok_or_else(|| NucleusError::NoComponent(component.to_owned()))?;
+        outcome.map_err(|error| NucleusError::Configuration { component: component.to_owned(), error })
+    }
+
+    /// A component's configuration as it stands.
+    pub fn config(&self, component: &str) -> Option<Value> {
+        self.shared.components.read(component, &[])
+    }
+
+    /// What a component last said with UpdateState.
+    pub fn reported_state(&self, component: &str) -> Option<ReportedState> {
+        self.shared.components.reported(component)
+    }
+
+    /// Everything at a glance.
+    pub fn status(&self) -> Status {
+        let components = &self.shared.components;
+        let one = |name: String| {
+            let status =
+                ComponentStatus { state: components.reported(&name), connections: components.connections(&name) };
+            (name, status)
+        };
+        Status { link: self.shared.link.status(), components: components.names().into_iter().map(one).collect() }
+    }
+
+    /// The only component's name; `None` when there are several.
+    fn only_component(&self) -> Option<String> {
+        let mut names = self.shared.components.names();
+        if names.len() == 1 { names.pop() } else { None }
+    }
+}
+
+/// What nucleus lite's recipe runner sets, as far as it exists here.
+fn component_environment(config: &NucleusConfig, component: &ComponentConfig, token: &str) -> Vec<(String, String)> {
+    let socket = config.ipc_socket.to_string_lossy();
+    let pairs = [
+        ("SVCUID", token),
+        ("AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT", &socket),
+        ("AWS_IOT_THING_NAME", &config.thing_name),
+        ("AWS_REGION", &config.region),
+        ("AWS_DEFAULT_REGION", &config.region),
+        ("GGC_VERSION", "2.6.0"),
+        ("GREENGRASS_COMPONENT_VERSION", &component.version),
+    ];
+    pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// Binds a Unix socket, in the place of a dead one if need be; only the owner and its group may connect.
+async fn listen(path: &Path) -> Result<(UnixListener, SocketFile), NucleusError> {
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+    if path.as_os_str().as_bytes().len() > MAX_SOCKET_PATH {
+        return Err(NucleusError::SocketPath(path.to_owned()));
+    }
+    let failed = |error| NucleusError::Socket { path: path.to_owned(), error };
+    if std::fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_socket()) {
+        if UnixStream::connect(path).await.is_ok() {
+            return Err(NucleusError::InUse(path.to_owned()));
+        }
+        std::fs::remove_file(path).map_err(failed)?;
+    }
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    let file = SocketFile(path.to_owned());
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
+    Ok((listener, file))
+}

@@ -15,7 +15,8 @@ pub mod jobs;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction};
 use rusqlite_migration::Migrations;
 use std::path::{Path, PathBuf};
-use tokio::sync::{mpsc, oneshot};
+use std::sync::Arc;
+use tokio::sync::{Notify, mpsc, oneshot};
 
 /// Calls that may wait for one file's thread. Full means callers wait: every caller is one of a few owners.
 const QUEUE: usize = 64;
@@ -249,6 +250,22 @@ pub struct OutboxRow {
     pub payload: Vec<u8>,
     /// Which job it tells about: at most one message per job is on its way.
     pub job: Option<String>,
+}
+
+/// Says that something new waits to be sent. Only a hint to look again: what waits is in the files.
+#[derive(Debug, Clone, Default)]
+pub struct Wake(Arc<Notify>);
+
+impl Wake {
+    /// Look again.
+    pub fn wake(&self) {
+        self.0.notify_one();
+    }
+
+    /// Ends when somebody said so since the last time.
+    pub async fn woken(&self) {
+        self.0.notified().await;
+    }
 }
 
 /// How much waits.

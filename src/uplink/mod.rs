@@ -24,7 +24,7 @@ use crate::domain::outbox::{Failure, Limits, Message, Rows, Window};
 use crate::domain::shadow;
 use crate::store::gateway::GatewayStore;
 use crate::store::jobs::JobStore;
-use crate::store::{OutboxRow, StoreError};
+use crate::store::{OutboxRow, StoreError, Wake};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,17 +44,6 @@ const PERIODIC: Duration = Duration::from_secs(6 * 3600);
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// Pause after the store refused, so that a full disk does not spin the loop.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
-
-/// Tells the uplink that something new waits.
-#[derive(Debug, Clone, Default)]
-pub struct Wake(Arc<Notify>);
-
-impl Wake {
-    /// Look again.
-    pub fn wake(&self) {
-        self.0.notify_one();
-    }
-}
 
 /// What the uplink works with.
 pub struct Parts {
@@ -141,7 +130,7 @@ impl Uplink {
                     STORE_PAUSE
                 }
             };
-            let wake = Arc::clone(&self.parts.wake.0);
+            let wake = self.parts.wake.clone();
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Ended::Cancelled,
@@ -165,7 +154,7 @@ impl Uplink {
                     }
                 }
                 _ = periodic.tick() => self.tell_status(GatewayEvent::Periodic).await,
-                () = wake.notified() => {}
+                () = wake.woken() => {}
                 () = tokio::time::sleep(pause) => {}
             }
         }

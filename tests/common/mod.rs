@@ -14,6 +14,8 @@ pub mod avahi;
 pub mod gateway;
 #[cfg(feature = "lab")]
 pub mod https;
+#[cfg(feature = "lab")]
+pub mod lab;
 pub mod mqtt;
 pub mod netns;
 pub mod pdf;

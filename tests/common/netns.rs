@@ -72,7 +72,9 @@ pub fn inside(test: &str, body: impl FnOnce()) {
         return body();
     }
     let (reader, writer) = std::io::pipe().unwrap();
-    let mut unshare = Command::new("unshare");
+    // Killed with this thread; and with `unshare` everything inside is killed.
+    let mut unshare = Command::new("setpriv");
+    unshare.args(["--pdeathsig", "KILL", "unshare"]);
     unshare.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
     // An ordinary user is root in a user namespace.
     let ordinary = std::fs::metadata("/proc/self").unwrap().uid() != 0;
@@ -91,7 +93,7 @@ pub fn inside(test: &str, body: impl FnOnce()) {
         .stdin(Stdio::null())
         .stdout(writer.try_clone().unwrap())
         .stderr(writer);
-    let mut child = unshare.spawn().expect("unshare (package util-linux)");
+    let mut child = unshare.spawn().expect("setpriv and unshare (package util-linux)");
     // Its copies of the pipe's end are closed, or reading would never end.
     drop(unshare);
     let mut ready = false;
@@ -111,4 +113,25 @@ pub fn inside(test: &str, body: impl FnOnce()) {
     );
     assert!(status.success(), "failed inside its network namespace ({status}), see above");
     assert!(passed, "no test is called {test:?} here: pass the name as the test runner lists it");
+}
+
+/// Takes the office's network down or brings it up again; while it is down, no announcement travels.
+/// [`INTERNET`] and loopback addresses stay.
+pub fn office(up: bool) {
+    if up {
+        ip(&["link", "set", INTERFACE, "up"]);
+        ip(&["route", "replace", "224.0.0.0/4", "dev", INTERFACE]);
+    } else {
+        ip(&["link", "set", INTERFACE, "down"]);
+    }
+}
+
+/// Gives this machine one more address: in the office's network (`10.77.0.20/24`) or anywhere (`9.9.9.9/32`).
+pub fn add_address(address: &str) {
+    ip(&["address", "add", address, "dev", INTERFACE]);
+}
+
+fn ip(arguments: &[&str]) {
+    assert!(std::env::var_os(MARK).is_some(), "only inside a network of its own: {arguments:?}");
+    super::process::run(Command::new("ip").args(arguments));
 }

@@ -67,9 +67,11 @@ impl IppEvePrinter {
         let mut command = Command::new("ippeveprinter");
         command.arg("-p").arg(options.port.to_string()).arg("-k").arg("-d").arg(&spool);
         command.args(["-f", &options.formats, "-M", &options.maker, "-m", &options.model]);
+        // Its own certificate for IPPS, made at the first connection; the usual places may not exist.
+        let keys = directory.path().join("keys");
+        fs::create_dir(&keys).unwrap();
+        command.arg("-K").arg(&keys);
         command.arg("-c").arg(&script).args(&options.arguments).arg(name);
-        // Its keys for IPPS would otherwise go to ~/.cups.
-        command.env("HOME", directory.path());
         avahi.connect(&mut command);
         let process = Process::start("ippeveprinter", directory.path(), command);
         let mut printer = IppEvePrinter { process, name: name.to_owned(), port: options.port, directory };
@@ -94,6 +96,11 @@ impl IppEvePrinter {
     /// `ipp://127.0.0.1:PORT/ipp/print`
     pub fn uri(&self) -> String {
         format!("ipp://127.0.0.1:{}/ipp/print", self.port)
+    }
+
+    /// `ipps://127.0.0.1:PORT/ipp/print`: TLS on the same port, under a certificate that it signed itself.
+    pub fn secure_uri(&self) -> String {
+        format!("ipps://127.0.0.1:{}/ipp/print", self.port)
     }
 
     /// The documents it has received, each as `JOB-TITLE.EXTENSION`, in the order of the jobs.
@@ -131,6 +138,11 @@ impl IppEvePrinter {
     /// Asks with ipptool and gives the answer as text (`name (type) = value` lines).
     pub fn ask(&self, test: &str) -> String {
         process::run(&mut ipptool(&self.uri(), test, &["-tv"]))
+    }
+
+    /// [`IppEvePrinter::ask`] over TLS.
+    pub fn ask_securely(&self, test: &str) -> String {
+        process::run(&mut ipptool(&self.secure_uri(), test, &["-tv"]))
     }
 }
 

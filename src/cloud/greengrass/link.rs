@@ -19,11 +19,14 @@
 //!   connection: nucleus lite can refuse subscriptions while it is offline.
 //! - After [`TIMEOUTS_TO_RECONNECT`] requests in a row without an answer the connection is given up and made anew.
 //! - Refusal for good: `refusals_explicit` rounds in a row in which the nucleus refused every credential we have with
-//!   CONNECT_ACK, or `refusals_silent` rounds in which it hung up on them instead (nucleus lite refuses that way, but
-//!   so does any nucleus that is just stopping). Any other outcome starts the count again.
+//!   CONNECT_ACK (nucleus classic; a restart of the component brings a good token), or `refusals_silent` rounds in
+//!   which it hung up on them instead. Nucleus lite refuses that way, but it also hangs up when it has too many clients
+//!   or is stopping, so this takes about three quarters of an hour: both runtimes give up on a component that ends three
+//!   times within one. Any other outcome starts the count again.
 //!
 //! Consumer contract: read the events without long pauses. Messages wait in bounded queues, one for each filter, while
 //! the consumer is busy; what does not fit is dropped and counted ([`Link::dropped`]), the socket is never stalled.
+//! Messages of one filter stay in order; between filters there is none.
 //! `Up`, `Down` and `Refused` are never dropped: the supervisor waits with them, and with everything else it would do.
 //! Messages may arrive before the first `Up` (their filter is in, others are not) and a few after `Down`.
 
@@ -110,8 +113,8 @@ impl LinkSettings {
             limits: ConnectionLimits::default(),
             max_payload: 7_311,
             backoff: Backoff::default(),
-            refusals_explicit: 5,
-            refusals_silent: 10,
+            refusals_explicit: 8,
+            refusals_silent: 120,
         }
     }
 }
@@ -196,6 +199,15 @@ impl Link {
         self.shared.watch_timeouts(&connection, outcome)
     }
 
+    /// Gives up the present connection and makes a new one, with new subscriptions. For a consumer that finds out that
+    /// nothing arrives although publishing succeeds: when nucleus lite's MQTT daemon is restarted, its IPC daemon can
+    /// lose the subscriptions without telling anybody. Does nothing while there is no connection.
+    pub fn reconnect(&self, reason: &str) {
+        if let Some(connection) = self.shared.connection() {
+            connection.close(reason);
+        }
+    }
+
     /// Messages dropped because the consumer was busy and their queue full.
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
@@ -221,7 +233,7 @@ impl Shared {
         self.timeouts.store(0, Ordering::Relaxed);
         let old = std::mem::replace(&mut *self.connection.lock().unwrap_or_else(PoisonError::into_inner), connection);
         if let Some(old) = old {
-            old.close();
+            old.close("not needed any more");
         }
     }
 
@@ -230,7 +242,7 @@ impl Shared {
         match &outcome {
             Err(IpcError::Timeout { .. }) => {
                 if self.timeouts.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_TO_RECONNECT {
-                    connection.close();
+                    connection.close("the nucleus does not answer");
                 }
             }
             Ok(_) | Err(IpcError::Service { .. }) => self.timeouts.store(0, Ordering::Relaxed),

@@ -1,0 +1,446 @@
+//! The hub's state and its synchronous step: [`HubState::apply`] takes an event, the `take_` functions hand out what it
+//! brought forth. No I/O, no clock.
+
+use super::records::{self, Book, Record};
+use super::{HubEvent, HubOutput, PollAnswer, PollError, PollErrorKind, PollRequest, PrinterRow, PrinterView, Target};
+use crate::domain::ids::{GatewayName, PrinterId};
+use crate::domain::registry::{Effect, Event, Identity, Pin, Printer, Registry};
+use crate::domain::schedule::{Intervals, Outcome, Schedule};
+use crate::domain::shadow;
+use crate::domain::sighting::DiscoveryEvent;
+use crate::domain::state::{Observation, PrinterState, ReportContext, Status, reported};
+use jiff::{SignedDuration, Timestamp};
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Polls under way at a time.
+pub const MAX_POLLS: usize = 16;
+
+/// How long a printer with an alert is polled often, since its reasons last changed. An alert may stand for weeks.
+const RESTLESS: SignedDuration = SignedDuration::from_mins(10);
+
+/// A certificate is replaced at most this often; one that changes faster counts as a failure.
+const REPIN_PAUSE: SignedDuration = SignedDuration::from_hours(1);
+
+/// Endpoints of one printer tried in one poll.
+const MAX_TRIES: usize = 4;
+
+/// How the hub works.
+#[derive(Debug, Clone)]
+pub struct HubSettings {
+    /// The gateway's thing name.
+    pub gateway: GatewayName,
+    /// How often printers are polled.
+    pub intervals: Intervals,
+    /// Random: spreads the polls of many gateways.
+    pub seed: u64,
+}
+
+/// What the hub knows. See the module.
+#[derive(Debug)]
+pub struct HubState {
+    settings: HubSettings,
+    registry: Registry,
+    schedule: Schedule,
+    printers: BTreeMap<PrinterId, Entry>,
+    /// Polls that wait for one of [`MAX_POLLS`] places: at most one for each quarantined device.
+    waiting: VecDeque<PollRequest>,
+    under_way: usize,
+    /// Endpoints that a poll under way has tried in vain.
+    tried: BTreeMap<PrinterId, BTreeSet<String>>,
+    to_start: Vec<PollRequest>,
+    /// Printers of which something durable changed.
+    dirty: BTreeSet<PrinterId>,
+    /// Printers whose shadow document may have changed; after a start, all of them: a new version may say more.
+    stale_shadows: BTreeSet<PrinterId>,
+    /// Printers whose view changed.
+    stale_views: BTreeSet<PrinterId>,
+    deletes: Vec<PrinterId>,
+    records: Vec<Record>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    state: PrinterState,
+    book: Book,
+    /// Hash of the shadow document handed out last in this run.
+    shadow: Option<[u8; 32]>,
+    /// When its reasons last changed in this run.
+    reasons_since: Option<Timestamp>,
+    /// When its certificate was last replaced in this run.
+    repinned: Option<Timestamp>,
+}
+
+impl HubState {
+    /// The state as it was stored.
+    pub fn new(settings: HubSettings, rows: Vec<PrinterRow>, now: Timestamp) -> Self {
+        let mut schedule = Schedule::new(settings.intervals, settings.seed);
+        let mut printers = BTreeMap::new();
+        let mut known = Vec::new();
+        for row in rows {
+            schedule.restored(row.id(), now);
+            printers.insert(row.id().clone(), Entry { state: row.state, book: row.book, ..Entry::default() });
+            known.push(row.printer);
+        }
+        let registry = Registry::restore(known);
+        printers.retain(|id, _| {
+            let kept = registry.get(id).is_some_and(|p| p.id == *id);
+            if !kept {
+                schedule.remove(id);
+            }
+            kept
+        });
+        let stale_views: BTreeSet<PrinterId> = printers.keys().cloned().collect();
+        Self {
+            settings,
+            registry,
+            schedule,
+            printers,
+            waiting: VecDeque::new(),
+            under_way: 0,
+            tried: BTreeMap::new(),
+            to_start: Vec::new(),
+            dirty: BTreeSet::new(),
+            stale_shadows: stale_views.clone(),
+            stale_views,
+            deletes: Vec::new(),
+            records: Vec::new(),
+        }
+    }
+
+    /// The printers known.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Takes one event.
+    pub fn apply(&mut self, event: HubEvent, now: Timestamp) {
+        match event {
+            HubEvent::Discovery(DiscoveryEvent::Found(sighting)) => self.tell_registry(Event::Sighting(sighting), now),
+            HubEvent::Discovery(DiscoveryEvent::Lost { key }) => self.tell_registry(Event::Lost { key }, now),
+            HubEvent::Polled { target: Target::Probe { key }, result } => {
+                self.under_way = self.under_way.saturating_sub(1);
+                self.probed(key, result, now);
+            }
+            HubEvent::Polled { target: Target::Poll { id, key }, result } => {
+                self.under_way = self.under_way.saturating_sub(1);
+                self.polled(id, key, result, now);
+            }
+            HubEvent::PollNow(id) => {
+                if let Some(id) = self.registry.get(&id).map(|p| p.id.clone()) {
+                    self.schedule.poll_now(&id, now);
+                }
+            }
+            HubEvent::Tick => self.tick(now),
+        }
+        self.fill_places(now);
+    }
+
+    /// When the next poll is due; nothing while all places are taken, since the end of a poll wakes the loop.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        if self.under_way >= MAX_POLLS { None } else { self.schedule.next_due() }
+    }
+
+    /// The polls to start now.
+    pub fn take_polls(&mut self) -> Vec<PollRequest> {
+        std::mem::take(&mut self.to_start)
+    }
+
+    /// What is to be made durable now.
+    pub fn take_output(&mut self) -> HubOutput {
+        let mut output = HubOutput {
+            deletes: std::mem::take(&mut self.deletes),
+            records: std::mem::take(&mut self.records),
+            ..HubOutput::default()
+        };
+        let context = ReportContext { gateway: self.settings.gateway.as_str() };
+        for id in std::mem::take(&mut self.stale_shadows) {
+            let (Some(printer), Some(entry)) = (self.registry.get(&id), self.printers.get_mut(&id)) else { continue };
+            let whole = reported(printer, &entry.state, context);
+            let (document, left_out) = shadow::fit(&whole, shadow::DOCUMENT_BYTES);
+            let hash: [u8; 32] = Sha256::digest(document.to_string()).into();
+            if entry.shadow != Some(hash) {
+                if !left_out.is_empty() {
+                    tracing::debug!(printer = %id, ?left_out, "the shadow does not hold everything");
+                }
+                entry.shadow = Some(hash);
+                output.shadows.push((id, document));
+            }
+        }
+        for id in std::mem::take(&mut self.dirty) {
+            let (Some(printer), Some(entry)) = (self.registry.get(&id), self.printers.get(&id)) else { continue };
+            let row = PrinterRow { printer: printer.clone(), state: entry.state.clone(), book: entry.book.clone() };
+            output.saves.push(row);
+        }
+        output
+    }
+
+    /// The views that changed; `None` for a printer that is no more. To be published after the output is durable.
+    pub fn take_views(&mut self) -> Vec<(PrinterId, Option<PrinterView>)> {
+        let stale = std::mem::take(&mut self.stale_views);
+        stale.into_iter().map(|id| (id.clone(), self.view(&id))).collect()
+    }
+
+    fn view(&self, id: &PrinterId) -> Option<PrinterView> {
+        let printer = self.registry.get(id).filter(|p| p.id == *id)?;
+        let state = &self.printers.get(id)?.state;
+        let last = state.last.as_ref();
+        let make_and_model = [&printer.evidence.make, &printer.evidence.model];
+        Some(PrinterView {
+            id: id.clone(),
+            aliases: printer.aliases.clone(),
+            name: printer.name.clone(),
+            location: printer.location.clone(),
+            make_and_model: make_and_model.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" "),
+            endpoints: printer.preferred().into_iter().map(|e| (e.endpoint.clone(), e.pin)).collect(),
+            status: state.status(),
+            online: state.online(),
+            error_code: state.error_code(),
+            reasons: state.reasons().to_vec(),
+            accepting: last.and_then(|o| o.accepting),
+            capabilities: last.map(|o| o.capabilities.clone()).unwrap_or_default(),
+            up_time: last.and_then(|o| o.up_time),
+            observed_at: state.observed_at(),
+        })
+    }
+
+    fn tick(&mut self, now: Timestamp) {
+        let ids: Vec<PrinterId> =
+            self.printers.iter().filter(|(_, e)| e.book.heartbeat_due(now)).map(|(id, _)| id.clone()).collect();
+        for id in ids {
+            self.tell_cloud(&id, now);
+        }
+    }
+
+    /// Gives free places to probes first, then to printers that are due.
+    fn fill_places(&mut self, now: Timestamp) {
+        while self.under_way < MAX_POLLS
+            && let Some(request) = self.waiting.pop_front()
+        {
+            self.start(request);
+        }
+        for id in self.schedule.due(now, MAX_POLLS.saturating_sub(self.under_way)) {
+            self.start_poll(id, now);
+        }
+    }
+
+    fn start(&mut self, request: PollRequest) {
+        self.under_way += 1;
+        self.to_start.push(request);
+    }
+
+    /// Starts a poll of the best endpoint that this poll has not tried, or ends the poll as failed.
+    fn start_poll(&mut self, id: PrinterId, now: Timestamp) {
+        let tried = self.tried.get(&id);
+        let untried = |key: &String| tried.is_none_or(|t| t.len() < MAX_TRIES && !t.contains(key));
+        let next = self.registry.get(&id).and_then(|p| {
+            let best = p.preferred().into_iter().find(|e| untried(&e.key))?;
+            let target = Target::Poll { id: id.clone(), key: best.key.clone() };
+            Some(PollRequest { target, endpoint: best.endpoint.clone(), pin: best.pin })
+        });
+        match next {
+            Some(request) => self.start(request),
+            None => {
+                let failure = "no address of it is known".to_owned();
+                self.poll_failed(&id, failure, now);
+            }
+        }
+    }
+
+    fn tell_registry(&mut self, event: Event, now: Timestamp) {
+        let announcement = matches!(event, Event::Sighting(_) | Event::Lost { .. });
+        for effect in self.registry.apply(event, now) {
+            match effect {
+                Effect::Probe { key, endpoint } => {
+                    self.waiting.push_back(PollRequest { target: Target::Probe { key }, endpoint, pin: None });
+                }
+                Effect::Adopted(id) => {
+                    self.printers.entry(id.clone()).or_default();
+                    self.schedule.poll_now(&id, now);
+                    if let Some(printer) = self.registry.get(&id) {
+                        tracing::info!(printer = %id, name = %printer.name, "printer found");
+                        self.records.push(records::adopted(&id, &printer.name, now));
+                    }
+                    self.mark(id);
+                }
+                Effect::Changed(id) => {
+                    let live = self.registry.get(&id).is_some_and(Printer::is_live);
+                    let online = self.printers.get(&id).is_some_and(|e| e.state.online());
+                    if announcement && live != online {
+                        // Gone from the network, or there again: ask rather than guess.
+                        self.schedule.poll_now(&id, now);
+                    }
+                    self.mark(id);
+                }
+                Effect::CheckNow(id) => self.schedule.poll_now(&id, now),
+                Effect::Merged { survivor, absorbed } => {
+                    tracing::info!(%survivor, %absorbed, "two ids are one printer");
+                    self.merge(&survivor, &absorbed);
+                    self.records.push(records::merged(&survivor, &absorbed, now));
+                    self.deletes.push(absorbed);
+                    self.mark(survivor);
+                }
+                Effect::Refused { key, reason } => tracing::warn!(%key, reason, "a sighting was refused"),
+            }
+        }
+    }
+
+    fn merge(&mut self, survivor: &PrinterId, absorbed: &PrinterId) {
+        self.schedule.remove(absorbed);
+        self.tried.remove(absorbed);
+        self.dirty.remove(absorbed);
+        self.stale_shadows.remove(absorbed);
+        self.stale_views.insert(absorbed.clone());
+        if let Some(gone) = self.printers.remove(absorbed) {
+            let stays = self.printers.entry(survivor.clone()).or_default();
+            if gone.state.observed_at() > stays.state.observed_at() {
+                stays.state = gone.state;
+            }
+        }
+    }
+
+    /// Something durable of the printer changed.
+    fn mark(&mut self, id: PrinterId) {
+        self.stale_shadows.insert(id.clone());
+        self.stale_views.insert(id.clone());
+        self.dirty.insert(id);
+    }
+
+    fn probed(&mut self, key: String, result: Result<PollAnswer, PollError>, now: Timestamp) {
+        match result {
+            Ok(answer) => {
+                let identity = Box::new(identity_of(&answer));
+                self.tell_registry(Event::ProbeAnswered { key: key.clone(), identity }, now);
+                // Who it turned out to be has just been observed.
+                if let Some(id) = self.registry.owner(&key).cloned() {
+                    self.observed(&id, answer, now);
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%key, %error, "an identity probe failed");
+                self.tell_registry(Event::ProbeFailed { key }, now);
+            }
+        }
+    }
+
+    fn polled(&mut self, id: PrinterId, key: String, result: Result<PollAnswer, PollError>, now: Timestamp) {
+        // Merged into another one meanwhile: that one has its own polls.
+        if !self.printers.contains_key(&id) {
+            return;
+        }
+        match result {
+            Ok(answer) => {
+                self.tried.remove(&id);
+                let identity = Box::new(identity_of(&answer));
+                self.tell_registry(Event::PollAnswered { id: id.clone(), key: key.clone(), identity }, now);
+                match self.registry.owner(&key).cloned() {
+                    Some(owner) => {
+                        self.observed(&owner, answer, now);
+                        if owner != id {
+                            // The answer was another printer's: this one is still to be asked.
+                            self.start_poll_again(id, now);
+                        }
+                    }
+                    None => self.start_poll_again(id, now),
+                }
+            }
+            Err(error) => {
+                if let PollErrorKind::CertificateChanged { presented } = error.kind {
+                    return self.repin(id, key, presented, now);
+                }
+                self.tried.entry(id.clone()).or_default().insert(key.clone());
+                self.tell_registry(Event::EndpointFailed { id: id.clone(), key }, now);
+                let tried = self.tried.get(&id).map_or(0, BTreeSet::len);
+                let endpoints = self.registry.get(&id).map_or(0, |p| p.endpoints.len());
+                if tried < endpoints.min(MAX_TRIES) {
+                    self.start_poll(id, now);
+                } else {
+                    self.poll_failed(&id, error.message, now);
+                }
+            }
+        }
+    }
+
+    /// Asks the printer anew, over what endpoints it has left, when it is next due: at once.
+    fn start_poll_again(&mut self, id: PrinterId, now: Timestamp) {
+        if self.printers.contains_key(&id) {
+            self.schedule.polled(&id, Outcome::Busy, now);
+            self.schedule.poll_now(&id, now);
+        }
+    }
+
+    /// Trust on first use, warn on change: the new certificate is trusted, and the printer asked again.
+    fn repin(&mut self, id: PrinterId, key: String, pin: Pin, now: Timestamp) {
+        if let Some(entry) = self.printers.get_mut(&id) {
+            if entry.repinned.is_some_and(|at| now.duration_since(at).abs() < REPIN_PAUSE) {
+                let why = format!("its TLS certificate changed twice within {} minutes", REPIN_PAUSE.as_mins());
+                return self.poll_failed(&id, why, now);
+            }
+            entry.repinned = Some(now);
+        }
+        self.tell_registry(Event::Repinned { id: id.clone(), key: key.clone(), pin }, now);
+        if let Some(printer) = self.registry.get(&id) {
+            let uri = printer.endpoints.iter().find(|e| e.key == key).map(|e| e.endpoint.uri()).unwrap_or_default();
+            tracing::warn!(printer = %id, %uri, "the printer's TLS certificate changed");
+            self.records.push(records::certificate_changed(&id, &printer.name, &uri, &pin.to_string(), now));
+        }
+        self.start_poll_again(id, now);
+    }
+
+    fn observed(&mut self, id: &PrinterId, answer: PollAnswer, now: Timestamp) {
+        let Some(entry) = self.printers.get_mut(id) else { return };
+        let before = entry.state.clone();
+        entry.state.observed(answer.observation);
+        let (old, new) = (before.last.as_ref(), entry.state.last.as_ref());
+        let up_time = |o: Option<&Observation>| o.and_then(|o| o.up_time);
+        let restarted = up_time(old).zip(up_time(new)).is_some_and(|(old, new)| new < old);
+        let news = restarted || !entry.state.says_the_same(&before);
+        if old.map(|o| &o.reasons) != new.map(|o| &o.reasons) {
+            entry.reasons_since = Some(now);
+        }
+        let restless = entry.reasons_since.is_some_and(|at| now.duration_since(at).abs() < RESTLESS);
+        let busy = entry.state.status() == Status::Processing || (restless && entry.state.has_alert());
+        let outcome = if busy { Outcome::Busy } else { Outcome::Quiet };
+        self.schedule.polled(id, outcome, now);
+        self.stale_views.insert(id.clone());
+        if news {
+            self.mark(id.clone());
+        }
+        self.tell_cloud(id, now);
+    }
+
+    fn poll_failed(&mut self, id: &PrinterId, why: String, now: Timestamp) {
+        self.tried.remove(id);
+        tracing::debug!(printer = %id, %why, "a poll failed");
+        let Some(entry) = self.printers.get_mut(id) else { return };
+        let before = entry.state.clone();
+        entry.state.failed(why);
+        let news = !entry.state.says_the_same(&before);
+        let failures = entry.state.failures;
+        self.schedule.polled(id, Outcome::Silent(failures), now);
+        if news {
+            self.mark(id.clone());
+        }
+        self.tell_cloud(id, now);
+        self.tell_registry(Event::PollFailed { id: id.clone() }, now);
+    }
+
+    fn tell_cloud(&mut self, id: &PrinterId, now: Timestamp) {
+        let (Some(printer), Some(entry)) = (self.registry.get(id), self.printers.get_mut(id)) else { return };
+        let told = entry.book.tell(id, &printer.name, &entry.state, now);
+        if !told.is_empty() {
+            self.records.extend(told);
+            self.dirty.insert(id.clone());
+        }
+    }
+}
+
+fn identity_of(answer: &PollAnswer) -> Identity {
+    let o = &answer.observation;
+    Identity {
+        evidence: o.evidence.clone(),
+        name: o.name.clone(),
+        location: o.location.clone(),
+        pin: answer.fingerprint,
+    }
+}

@@ -1,0 +1,477 @@
+//! The job book's owner: takes tickets and controls, decides who may fetch and send, and persists before anything acts.
+//!
+//! One loop owns every live job. Work on the outside (fetching, sending, asking printers) runs in tasks, at most one
+//! for each job, that report events and wait until these are durable: [`Tasks`](work::Report). A task never changes a
+//! job, the owner never waits for a printer.
+//!
+//! - A transition and the status that tells of it commit in one transaction; only then does anything act on it.
+//! - One job at a time to a printer, by priority, then arrival; printers are independent of each other.
+//! - After a restart whatever was under way is looked at first (see `domain::job::judge`), never simply done again.
+//! - If the store refuses (disk full), nothing acts: the task ends and the job is looked at again later.
+//!
+//! Not here: the rules (`domain::job`), the conversations with printers (`deliver`), the way to the cloud (`uplink`).
+
+mod intake;
+mod report;
+mod work;
+
+use crate::cloud::Command;
+use crate::cloud::wire::Topics;
+use crate::deliver::clients::Clients;
+use crate::document::fetch::{self, Fetcher};
+use crate::document::spool::Spool;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::ids::{GatewayName, JobId, PrinterId, TagStem};
+use crate::domain::job::{Event, Job, Outcome, State, UNCONFIRMED_FOLLOWED, next_to_send};
+use crate::domain::net::DocumentPolicy;
+use crate::domain::retry::Backoff;
+use crate::ipp::client::Timeouts;
+use crate::store::jobs::{JobStore, is_live};
+use crate::store::{StoreError, Wake};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use work::{Ended, Kind, Report};
+
+/// Fetches at once.
+const FETCHES_MAX: usize = 4;
+/// Conversations with printers at once.
+const CONVERSATIONS_MAX: usize = 64;
+/// Live jobs; a ticket beyond them is rejected.
+const LIVE_MAX: usize = 20_000;
+/// Longest sleep of the loop.
+const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// How often an unconfirmed job is looked for.
+const UNCONFIRMED_LOOK: SignedDuration = SignedDuration::from_secs(60);
+/// Pause after the store refused.
+const STORE_PAUSE: SignedDuration = SignedDuration::from_secs(5);
+/// How often finished jobs are looked through.
+const HOUSEKEEPING: Duration = Duration::from_secs(3600);
+
+/// One way to reach a printer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reach {
+    /// Where.
+    pub endpoint: Endpoint,
+    /// SHA-256 of the certificate that was seen there before.
+    pub pin: Option<[u8; 32]>,
+}
+
+/// A known printer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Its id: another than the one asked for where that was merged into this one.
+    pub id: PrinterId,
+    /// The ways to reach it, best first.
+    pub reach: Vec<Reach>,
+}
+
+/// Every known printer by each of its ids.
+pub type Directory = HashMap<PrinterId, Arc<Known>>;
+
+/// Limits and rules of jobs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Largest document, octets.
+    pub max_document_bytes: u64,
+    /// Where documents may come from.
+    pub documents: DocumentPolicy,
+    /// Deadlines of a fetch.
+    pub fetch: fetch::Limits,
+    /// Deadlines of conversations with printers.
+    pub printers: Timeouts,
+    /// How long transfers under way may go on after the end was asked for.
+    pub grace: Duration,
+}
+
+/// What the owner works with.
+pub struct Parts {
+    /// Our thing name.
+    pub gateway: GatewayName,
+    /// The book.
+    pub store: JobStore,
+    /// Documents.
+    pub spool: Spool,
+    /// Fetches documents.
+    pub fetcher: Fetcher,
+    /// Known printers.
+    pub directory: watch::Receiver<Arc<Directory>>,
+    /// What the cloud asks.
+    pub commands: mpsc::Receiver<Command>,
+    /// Statuses wait to be sent.
+    pub wake: Wake,
+    /// Limits and rules.
+    pub settings: Settings,
+}
+
+/// Runs until `cancel`; transfers under way get the settings' grace. Ends early only if the book cannot be read.
+pub async fn run(parts: Parts, cancel: CancellationToken) -> Result<(), StoreError> {
+    let mut owner = Owner::load(parts).await?;
+    owner.run(cancel).await;
+    Ok(())
+}
+
+struct Owner {
+    gateway: GatewayName,
+    topics: Topics,
+    store: JobStore,
+    spool: Spool,
+    directory: watch::Receiver<Arc<Directory>>,
+    commands: mpsc::Receiver<Command>,
+    wake: Wake,
+    settings: Settings,
+    outside: work::Outside,
+    /// Live jobs in order of arrival.
+    jobs: BTreeMap<u64, Job>,
+    arrivals: HashMap<JobId, u64>,
+    next_arrival: u64,
+    tasks: HashMap<JobId, Running>,
+    running: JoinSet<Ended>,
+    reports: mpsc::Receiver<Report>,
+    /// Jobs that are not looked at before this.
+    rests: HashMap<JobId, Rest>,
+    stopping: bool,
+    commands_open: bool,
+}
+
+struct Running {
+    kind: Kind,
+    printer: PrinterId,
+    cancel: CancellationToken,
+}
+
+#[derive(Default)]
+struct Rest {
+    until: Option<Timestamp>,
+    failures: u32,
+}
+
+impl Owner {
+    async fn load(parts: Parts) -> Result<Self, StoreError> {
+        let (reporter, reports) = mpsc::channel(CONVERSATIONS_MAX);
+        let mut jobs = BTreeMap::new();
+        let mut arrivals = HashMap::new();
+        let mut next_arrival = 0;
+        for job in parts.store.live().await? {
+            arrivals.insert(job.id.clone(), next_arrival);
+            jobs.insert(next_arrival, job);
+            next_arrival += 1;
+        }
+        let wanted: HashSet<String> = jobs.values().map(|job: &Job| job.stem.as_str().to_owned()).collect();
+        match parts.spool.sweep(wanted).await {
+            Ok(swept) if swept.files > 0 => tracing::info!(files = swept.files, "removed documents nobody waits for"),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the spool could not be swept"),
+        }
+        if !jobs.is_empty() {
+            tracing::info!(jobs = jobs.len(), "jobs found in the book");
+        }
+        let outside = work::Outside {
+            fetcher: parts.fetcher,
+            spool: parts.spool.clone(),
+            clients: Clients::new(parts.settings.printers.clone()),
+            documents: Arc::new(parts.settings.documents.clone()),
+            fetch_limits: parts.settings.fetch,
+            max_document_bytes: parts.settings.max_document_bytes,
+            no_create_job: work::NoCreateJob::default(),
+            reporter,
+        };
+        Ok(Self {
+            topics: Topics::new(&parts.gateway),
+            gateway: parts.gateway,
+            store: parts.store,
+            spool: parts.spool,
+            directory: parts.directory,
+            commands: parts.commands,
+            wake: parts.wake,
+            settings: parts.settings,
+            outside,
+            jobs,
+            arrivals,
+            next_arrival,
+            tasks: HashMap::new(),
+            running: JoinSet::new(),
+            reports,
+            rests: HashMap::new(),
+            stopping: false,
+            commands_open: true,
+        })
+    }
+
+    async fn run(&mut self, cancel: CancellationToken) {
+        let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+        let mut directory_open = true;
+        loop {
+            let due = self.step().await;
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => break,
+                Some(report) = self.reports.recv() => self.take_report(report).await,
+                Some(ended) = self.running.join_next() => self.task_ended(ended),
+                command = self.commands.recv(), if self.commands_open => match command {
+                    Some(command) => self.command(command).await,
+                    None => self.commands_open = false,
+                },
+                changed = self.directory.changed(), if directory_open => {
+                    directory_open = changed.is_ok();
+                    // Something is known anew: whoever waits for a printer may look again.
+                    self.rests.retain(|id, _| self.arrivals.contains_key(id));
+                    let known = self.directory.borrow_and_update().clone();
+                    self.outside.clients.keep(known.values().flat_map(|known| &known.reach).map(|reach| (&reach.endpoint, reach.pin)));
+                }
+                _ = housekeeping.tick() => self.housekeeping().await,
+                () = tokio::time::sleep(due) => {}
+            }
+        }
+        self.stop().await;
+    }
+
+    /// No new work; what transfers goes on for the grace, everything else is dropped where it is: the book knows.
+    async fn stop(&mut self) {
+        self.stopping = true;
+        for task in self.tasks.values().filter(|task| task.kind != Kind::Send) {
+            task.cancel.cancel();
+        }
+        let deadline = tokio::time::Instant::now() + self.settings.grace;
+        while self.tasks.values().any(|task| task.kind == Kind::Send) {
+            tokio::select! {
+                Some(report) = self.reports.recv() => self.take_report(report).await,
+                Some(ended) = self.running.join_next() => self.task_ended(ended),
+                () = tokio::time::sleep_until(deadline) => break,
+            }
+        }
+        self.running.abort_all();
+    }
+
+    /// Starts whatever may start. Answers how long nothing more can happen by itself.
+    async fn step(&mut self) -> Duration {
+        let now = Timestamp::now();
+        let mut due = LONGEST_SLEEP;
+        let mut wake_at = |at: Timestamp| {
+            let pause = Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO);
+            due = due.min(pause.max(Duration::from_millis(1)));
+        };
+        let overdue: Vec<JobId> = self.jobs.values().filter(|j| j.is_overdue(now)).map(|j| j.id.clone()).collect();
+        for id in overdue {
+            self.change(&id, Event::Expire).await;
+        }
+        let mut fetches = self.tasks.values().filter(|task| task.kind == Kind::Fetch).count();
+        let mut conversations = self.tasks.len() - fetches;
+        let mut starts: Vec<(JobId, Kind)> = Vec::new();
+        let mut by_printer: BTreeMap<&PrinterId, Vec<&Job>> = BTreeMap::new();
+        for job in self.jobs.values() {
+            if matches!(job.state, State::Accepted | State::Fetching | State::Ready { .. }) {
+                wake_at(job.expires_at);
+            }
+            if matches!(job.state, State::Ready { .. }) || job.state.occupies_printer() {
+                by_printer.entry(&job.printer).or_default().push(job);
+            }
+            if self.tasks.contains_key(&job.id) {
+                continue;
+            }
+            if let Some(until) = self.rests.get(&job.id).and_then(|rest| rest.until)
+                && until > now
+            {
+                wake_at(until);
+                continue;
+            }
+            match &job.state {
+                State::Accepted | State::Fetching if fetches < FETCHES_MAX => {
+                    fetches += 1;
+                    starts.push((job.id.clone(), Kind::Fetch));
+                }
+                State::Unconfirmed { since, .. } if now.duration_since(*since) > UNCONFIRMED_FOLLOWED => {}
+                State::Sending { .. }
+                | State::Printing { .. }
+                | State::Canceling { .. }
+                | State::Unconfirmed { .. }
+                    if conversations < CONVERSATIONS_MAX =>
+                {
+                    conversations += 1;
+                    starts.push((job.id.clone(), Kind::Settle));
+                }
+                _ => {}
+            }
+        }
+        for (printer, jobs) in by_printer {
+            let busy = self.tasks.values().any(|task| task.kind == Kind::Send && task.printer == *printer);
+            let Some(next) = next_to_send(jobs) else { continue };
+            let resting = self.rests.get(&next.id).and_then(|rest| rest.until).is_some_and(|until| until > now);
+            if !busy && !resting && !self.tasks.contains_key(&next.id) && conversations < CONVERSATIONS_MAX {
+                conversations += 1;
+                starts.push((next.id.clone(), Kind::Send));
+            }
+        }
+        for (id, kind) in starts {
+            self.start(&id, kind).await;
+        }
+        due
+    }
+
+    async fn start(&mut self, id: &JobId, kind: Kind) {
+        if kind == Kind::Fetch && !self.change(id, Event::FetchStarted).await {
+            self.rest(id, Some(STORE_PAUSE));
+            return;
+        }
+        let Some(job) = self.job(id).cloned() else { return };
+        let reach = self.directory.borrow().get(&job.printer).map(|known| known.reach.clone()).unwrap_or_default();
+        let cancel = CancellationToken::new();
+        let running = Running { kind, printer: job.printer.clone(), cancel: cancel.clone() };
+        self.tasks.insert(id.clone(), running);
+        self.running.spawn(work::run(self.outside.clone(), kind, job, reach, cancel));
+    }
+
+    fn task_ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
+        match ended {
+            Ok(ended) => {
+                self.tasks.remove(&ended.job);
+                match ended.rest {
+                    work::RestFor::Nothing => {
+                        self.rests.remove(&ended.job);
+                    }
+                    work::RestFor::Backoff => self.rest(&ended.job, None),
+                    work::RestFor::Exactly(pause) => self.rest(&ended.job, Some(pause)),
+                }
+                if self.job(&ended.job).is_some_and(|job| matches!(job.state, State::Unconfirmed { .. })) {
+                    self.rest(&ended.job, Some(UNCONFIRMED_LOOK));
+                }
+            }
+            // A task never panics by our rules; if one does, its job is free again and is looked at first.
+            Err(error) if error.is_panic() => {
+                tracing::error!(%error, "a task failed; its job will be looked at again");
+                self.tasks.retain(|_, task| !task.cancel.is_cancelled());
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn rest(&mut self, id: &JobId, pause: Option<SignedDuration>) {
+        let rest = self.rests.entry(id.clone()).or_default();
+        let pause = pause.unwrap_or_else(|| {
+            let rule = Backoff::new(Duration::from_millis(500), Duration::from_secs(60));
+            let pause = rule.delay(rest.failures, id.as_str().len() as u64 + u64::from(rest.failures));
+            SignedDuration::try_from(pause).unwrap_or(STORE_PAUSE)
+        });
+        rest.failures = rest.failures.saturating_add(1);
+        rest.until = Timestamp::now().checked_add(pause).ok();
+    }
+
+    async fn take_report(&mut self, report: Report) {
+        let applied = self.change(&report.job, report.event).await;
+        let job = if applied { self.job(&report.job).cloned() } else { None };
+        // A task that went away has no use for the answer.
+        let _ = report.answer.send(job);
+    }
+
+    /// Applies an event, durably. True: the job is as the event says. False: the event does not apply, or could not
+    /// be stored; nothing changed.
+    async fn change(&mut self, id: &JobId, event: Event) -> bool {
+        let Some(arrival) = self.arrivals.get(id).copied() else { return false };
+        let Some(job) = self.jobs.get(&arrival) else { return false };
+        let mut changed = job.clone();
+        let name_before = job.state.name();
+        match changed.apply(event, Timestamp::now()) {
+            Err(error) => {
+                tracing::debug!(%error, "an event does not apply");
+                false
+            }
+            Ok(Outcome::Nothing) => true,
+            Ok(outcome) => {
+                let status =
+                    (outcome == Outcome::Status).then(|| report::status(&self.gateway, &self.topics, &changed));
+                if let Err(error) = self.store.save(&changed, status).await {
+                    tracing::error!(%error, job = id.as_str(), "a job could not be stored; it stays as it was");
+                    return false;
+                }
+                if outcome == Outcome::Status {
+                    self.wake.wake();
+                }
+                if changed.state.name() != name_before {
+                    tracing::info!(
+                        job = id.as_str(),
+                        printer = changed.printer.as_str(),
+                        from = name_before,
+                        to = changed.state.name(),
+                        attempt = changed.attempt,
+                        detail = changed.detail.as_deref().unwrap_or_default(),
+                        "job"
+                    );
+                }
+                self.put(arrival, changed).await;
+                true
+            }
+        }
+    }
+
+    /// Takes a stored job into memory, or out of it when nothing more happens to it.
+    async fn put(&mut self, arrival: u64, job: Job) {
+        let id = job.id.clone();
+        let stops_task = match job.state {
+            State::Canceling { .. } => {
+                self.tasks.get(&id).is_some_and(|task| task.kind != Kind::Settle)
+                    || self.jobs.get(&arrival).is_some_and(|old| !matches!(old.state, State::Canceling { .. }))
+            }
+            _ => job.state.is_final() && self.tasks.get(&id).is_some_and(|task| task.kind == Kind::Fetch),
+        };
+        if stops_task && let Some(task) = self.tasks.get(&id) {
+            task.cancel.cancel();
+        }
+        if job.state.document().is_none()
+            && job.state.is_final()
+            && let Err(error) = self.spool.delete(job.stem.as_str()).await
+        {
+            tracing::debug!(%error, job = id.as_str(), "a document stays in the spool until the next start");
+        }
+        if is_live(&job) {
+            self.arrivals.insert(id, arrival);
+            self.jobs.insert(arrival, job);
+        } else {
+            self.arrivals.remove(&id);
+            self.rests.remove(&id);
+            self.jobs.remove(&arrival);
+        }
+    }
+
+    fn job(&self, id: &JobId) -> Option<&Job> {
+        self.arrivals.get(id).and_then(|arrival| self.jobs.get(arrival))
+    }
+
+    /// A stem that no live job has.
+    fn fresh_stem(&self) -> TagStem {
+        loop {
+            let mut bits = [0; 4];
+            // The system's random source does not fail once the system is up.
+            let _ = getrandom::fill(&mut bits);
+            let stem = TagStem::from_random(bits);
+            if !self.jobs.values().any(|job| job.stem == stem) {
+                return stem;
+            }
+        }
+    }
+
+    async fn housekeeping(&mut self) {
+        match self.store.forget_old(Timestamp::now()).await {
+            Ok(0) => {}
+            Ok(forgotten) => tracing::info!(forgotten, "finished jobs older than 90 days are forgotten"),
+            Err(error) => tracing::warn!(%error, "old jobs could not be forgotten"),
+        }
+        let keep = SignedDuration::from_hours(24);
+        let now = Timestamp::now();
+        let old: Vec<u64> = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| matches!(job.state, State::Aborted { .. }) && now.duration_since(job.updated_at) > keep)
+            .map(|(arrival, _)| *arrival)
+            .collect();
+        for arrival in old {
+            if let Some(job) = self.jobs.remove(&arrival) {
+                self.arrivals.remove(&job.id);
+                let _ = self.spool.delete(job.stem.as_str()).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The control socket: `DIR/simulate-control.sock`, a Unix stream socket. One JSON object a line in, one a line out.
+//!
+//! ```text
+//! {"do":"set-fault","printer":"Reception","fault":"slow-pages:2000"}   → {"ok":true}
+//! {"do":"clear-fault","printer":"Reception","fault":"slow-pages"}      → {"ok":true,"cleared":true}
+//! {"do":"clear-fault","printer":"Reception"}                           clears all of them
+//! {"do":"power-off","printer":"Reception"}                             → {"ok":true}
+//! {"do":"power-on","printer":"Reception"}                              → {"ok":true}
+//! {"do":"replace-certificate","printer":"Reception"}                   → {"ok":true}
+//! {"do":"printers"}                                                    → {"ok":true,"printers":[…]}
+//! {"do":"printed"}                                                     → {"ok":true,"printed":[…]}
+//! anything else                                                        → {"ok":false,"error":"…"}
+//! ```
+
+use super::{Fault, Inner};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Connections at a time; more are closed at once.
+const MAX_CONNECTIONS: usize = 16;
+/// Longest line that is read.
+const MAX_LINE: u64 = 4096;
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+enum Command {
+    SetFault { printer: String, fault: String },
+    ClearFault { printer: String, fault: Option<String> },
+    PowerOff { printer: String },
+    PowerOn { printer: String },
+    ReplaceCertificate { printer: String },
+    Printers,
+    Printed,
+}
+
+/// Binds the socket; one left over by a killed simulator is replaced.
+pub(super) fn bind(path: &Path) -> io::Result<UnixListener> {
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another simulator runs in this directory"));
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    UnixListener::bind(path)
+}
+
+/// Serves the socket until cancelled.
+pub(super) async fn serve(office: Arc<Inner>, listener: UnixListener, stop: CancellationToken, tasks: TaskTracker) {
+    loop {
+        let stream = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "control socket");
+                    return;
+                }
+            },
+        };
+        // One of the tasks is this one.
+        if tasks.len() > MAX_CONNECTIONS {
+            continue;
+        }
+        let (office, stop) = (office.clone(), stop.clone());
+        tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                result = talk(office, stream) => if let Err(error) = result {
+                    tracing::debug!(%error, "control connection ended");
+                },
+            }
+        });
+    }
+}
+
+async fn talk(office: Arc<Inner>, stream: UnixStream) -> io::Result<()> {
+    let (input, mut output) = stream.into_split();
+    let mut input = BufReader::new(input);
+    loop {
+        let mut line = Vec::new();
+        let read = (&mut input).take(MAX_LINE).read_until(b'\n', &mut line).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        let answer = match serde_json::from_slice(&line) {
+            Ok(command) => carry_out(&office, command).await.unwrap_or_else(|error| failed(&error)),
+            Err(error) => failed(&error.to_string()),
+        };
+        output.write_all(format!("{answer}\n").as_bytes()).await?;
+    }
+}
+
+fn failed(error: &str) -> Value {
+    json!({"ok": false, "error": error})
+}
+
+async fn carry_out(office: &Inner, command: Command) -> Result<Value, String> {
+    let text = |error: super::SimulateError| error.to_string();
+    match command {
+        Command::SetFault { printer, fault } => {
+            let fault: Fault = fault.parse().map_err(|error: super::UnknownFault| error.to_string())?;
+            office.set_fault(&printer, fault).map_err(text)?;
+        }
+        Command::ClearFault { printer, fault } => {
+            let cleared = office.clear_fault(&printer, fault.as_deref()).map_err(text)?;
+            return Ok(json!({"ok": true, "cleared": cleared}));
+        }
+        Command::PowerOff { printer } => office.power_off(&printer).await.map_err(text)?,
+        Command::PowerOn { printer } => office.power_on(&printer).await.map_err(text)?,
+        Command::ReplaceCertificate { printer } => office.replace_certificate(&printer).map_err(text)?,
+        Command::Printers => return Ok(json!({"ok": true, "printers": office.printers()})),
+        Command::Printed => return Ok(json!({"ok": true, "printed": office.printed()})),
+    }
+    Ok(json!({"ok": true}))
+}

@@ -1,0 +1,309 @@
+//! Where simulated printers print: files, and one JSON line per printed job.
+//!
+//! ```text
+//! DIR/printed.jsonl                one line per job that put something on paper, all printers
+//! DIR/PRINTER/job-<id>-<n>.<ext>   the document as it was received, byte for byte
+//! DIR/PRINTER/incoming-<id>.part   a document still being received or waiting; deleted with its job
+//! ```
+//!
+//! A line is written in one piece and flushed to the disk before the job shows as completed, so whoever saw
+//! `completed` finds the line. A line whose `outcome` is not `completed` belongs to a job that was stopped after some
+//! of its impressions (`canceled`, `power-off`); jobs stopped before their first impression leave no line.
+
+use super::profiles::Profile;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// One job that was put on paper, wholly or in part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Printed {
+    /// Name of the printer.
+    pub printer: String,
+    /// The printer's job id.
+    pub job_id: i32,
+    /// `job-name`.
+    pub job_name: String,
+    /// `requesting-user-name`.
+    pub user: String,
+    /// The file, relative to the directory of the office.
+    pub file: String,
+    /// Format as it was told apart.
+    pub format: String,
+    /// SHA-256 of the document, hex.
+    pub sha256: String,
+    /// Bytes of the document.
+    pub bytes: u64,
+    /// Copies asked for.
+    pub copies: u32,
+    /// Impressions put on paper, over all copies.
+    pub impressions: u32,
+    /// `completed`, or what stopped it in between.
+    pub outcome: Outcome,
+    /// When the last impression was done.
+    pub at: Timestamp,
+}
+
+/// How a job that reached paper ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Every impression of it.
+    Completed,
+    /// Canceled after some impressions.
+    Canceled,
+    /// The power went after some impressions.
+    PowerOff,
+}
+
+/// The log that all printers of an office share.
+#[derive(Debug, Clone)]
+pub(super) struct PrintLog {
+    root: PathBuf,
+    file: Arc<Mutex<File>>,
+}
+
+impl PrintLog {
+    pub(super) fn open(root: &Path) -> io::Result<PrintLog> {
+        fs::create_dir_all(root)?;
+        let file = OpenOptions::new().append(true).create(true).open(Self::path(root))?;
+        Ok(PrintLog { root: root.to_owned(), file: Arc::new(Mutex::new(file)) })
+    }
+
+    fn path(root: &Path) -> PathBuf {
+        root.join("printed.jsonl")
+    }
+
+    fn append(&self, line: &Printed) -> io::Result<()> {
+        let mut text = serde_json::to_vec(line)?;
+        text.push(b'\n');
+        let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        file.write_all(&text)?;
+        file.sync_data()
+    }
+
+    /// Highest job id and sum of impressions of a printer in earlier runs in this directory.
+    fn history(&self, printer: &str) -> io::Result<(i32, i64)> {
+        let (mut last, mut impressions) = (0, 0);
+        for line in BufReader::new(File::open(Self::path(&self.root))?).lines() {
+            // A line cut off by a killed simulator is no line.
+            if let Ok(line) = serde_json::from_str::<Printed>(&line?)
+                && line.printer == printer
+            {
+                last = last.max(line.job_id);
+                impressions += i64::from(line.impressions);
+            }
+        }
+        Ok((last, impressions))
+    }
+}
+
+/// The output tray of one printer.
+#[derive(Debug)]
+pub(super) struct Paper {
+    log: PrintLog,
+    folder: String,
+    /// Highest job id of earlier runs.
+    pub(super) last_job: i32,
+    /// Impressions of earlier runs.
+    pub(super) impressions: i64,
+}
+
+/// A document received whole.
+#[derive(Debug, Clone)]
+pub(super) struct Document {
+    pub(super) file: PathBuf,
+    pub(super) format: String,
+    pub(super) sha256: String,
+    pub(super) bytes: u64,
+    pub(super) pages: u32,
+}
+
+impl Paper {
+    pub(super) fn open(log: PrintLog, printer: &str) -> io::Result<Paper> {
+        let folder = folder_name(printer);
+        fs::create_dir_all(log.root.join(&folder))?;
+        let (last_job, impressions) = log.history(printer)?;
+        Ok(Paper { log, folder, last_job, impressions })
+    }
+
+    /// Directory of this printer's files.
+    pub(super) fn directory(&self) -> PathBuf {
+        self.log.root.join(&self.folder)
+    }
+
+    /// Where the document of a job is collected.
+    pub(super) fn incoming(&self, job: i32) -> PathBuf {
+        self.directory().join(format!("incoming-{job}.part"))
+    }
+
+    /// Puts a job on paper: the file first, then the line. Gives back the line with its file name.
+    pub(super) fn print(&self, document: &Document, mut line: Printed) -> io::Result<Printed> {
+        let name = format!("job-{}-1.{}", line.job_id, extension(&document.format));
+        fs::rename(&document.file, self.directory().join(&name))?;
+        line.file = format!("{}/{name}", self.folder);
+        self.log.append(&line)?;
+        Ok(line)
+    }
+
+    /// Throws a document away that will not be printed.
+    pub(super) fn discard(&self, job: i32) {
+        // It may not have been begun.
+        let _ = fs::remove_file(self.incoming(job));
+    }
+}
+
+/// A directory name made of a printer's name: what is not a letter, digit, dot or dash becomes a dash.
+pub(super) fn folder_name(printer: &str) -> String {
+    let name: String =
+        printer.chars().map(|c| if c.is_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '-' }).collect();
+    let name = name.trim_matches(['.', '-']);
+    if name.is_empty() { "printer".to_owned() } else { name.chars().take(60).collect() }
+}
+
+fn extension(format: &str) -> &'static str {
+    match format {
+        "application/pdf" => "pdf",
+        "image/urf" => "urf",
+        "image/pwg-raster" => "pwg",
+        "image/jpeg" => "jpg",
+        "application/vnd.zebra-zpl" => "zpl",
+        _ => "bin",
+    }
+}
+
+/// Tells the format of a document from its first bytes, for `application/octet-stream`.
+pub(super) fn sniff(head: &[u8], profile: &Profile) -> Option<&'static str> {
+    let format = match head {
+        h if h.starts_with(b"%PDF-") => "application/pdf",
+        h if h.starts_with(b"UNIRAST\0") => "image/urf",
+        h if h.starts_with(b"RaS2") => "image/pwg-raster",
+        [0xff, 0xd8, 0xff, ..] => "image/jpeg",
+        h if h.starts_with(b"^XA") => "application/vnd.zebra-zpl",
+        _ => return None,
+    };
+    profile.formats.contains(&format).then_some(format)
+}
+
+/// Pages of a document, at least 1: objects of `/Type /Page` in a PDF (those in compressed object streams are not
+/// seen), page headers in PWG Raster, the count in the header of Apple Raster, labels in ZPL.
+pub(super) fn count_pages(file: &Path, format: &str) -> io::Result<u32> {
+    let mut counter = PageCounter::new(format);
+    let mut file = File::open(file)?;
+    let mut block = vec![0; 64 * 1024];
+    loop {
+        let n = file.read(&mut block)?;
+        if n == 0 {
+            return Ok(counter.pages());
+        }
+        counter.feed(block.get(..n).unwrap_or_default());
+    }
+}
+
+/// Counts over blocks, so that a document of any size needs no memory.
+struct PageCounter {
+    format: Format,
+    /// The last bytes of the block before, for marks that lie across blocks.
+    tail: Vec<u8>,
+    count: u32,
+    seen: u64,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Format {
+    Pdf,
+    Pwg,
+    Urf,
+    Zpl,
+    Single,
+}
+
+/// Longer than the longest mark with its white space.
+const TAIL: usize = 40;
+
+impl PageCounter {
+    fn new(format: &str) -> PageCounter {
+        let format = match format {
+            "application/pdf" => Format::Pdf,
+            "image/pwg-raster" => Format::Pwg,
+            "image/urf" => Format::Urf,
+            "application/vnd.zebra-zpl" => Format::Zpl,
+            _ => Format::Single,
+        };
+        PageCounter { format, tail: Vec::new(), count: 0, seen: 0 }
+    }
+
+    fn feed(&mut self, block: &[u8]) {
+        let first = self.seen == 0;
+        self.seen += block.len() as u64;
+        let mut window = std::mem::take(&mut self.tail);
+        window.extend_from_slice(block);
+        if self.format == Format::Urf {
+            if first && let Some(count) = window.get(8..12).and_then(|bytes| bytes.try_into().ok()) {
+                self.count = u32::from_be_bytes(count);
+            }
+            return;
+        }
+        // Marks that begin in the tail are left to the next block.
+        let limit = window.len().saturating_sub(TAIL);
+        self.count += self.marks(&window, limit);
+        self.tail = window.split_off(limit);
+    }
+
+    fn pages(mut self) -> u32 {
+        let tail = std::mem::take(&mut self.tail);
+        self.count += self.marks(&tail, tail.len());
+        self.count.max(1)
+    }
+
+    /// Marks that begin before `limit`.
+    fn marks(&self, window: &[u8], limit: usize) -> u32 {
+        let found = (0..limit).filter(|at| {
+            let rest = window.get(*at..).unwrap_or_default();
+            match self.format {
+                Format::Pdf => is_page_object(rest),
+                Format::Pwg => rest.starts_with(b"PwgRaster\0"),
+                Format::Zpl => rest.starts_with(b"^XZ"),
+                Format::Urf | Format::Single => false,
+            }
+        });
+        u32::try_from(found.count()).unwrap_or(u32::MAX)
+    }
+}
+
+/// `/Type`, white space, `/Page` and not `/Pages`.
+fn is_page_object(rest: &[u8]) -> bool {
+    let Some(rest) = rest.strip_prefix(b"/Type") else { return false };
+    let Some(rest) = rest.trim_ascii_start().strip_prefix(b"/Page") else { return false };
+    !rest.first().is_some_and(u8::is_ascii_alphanumeric)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_counted_across_blocks() {
+        let text = b"%PDF-1.4 <</Type /Pages /Count 3>> <</Type/Page /Parent>> <</Type /Page>> <<  /Type   /Page\n>> /Page /Type";
+        for size in 1..text.len() {
+            let mut counter = PageCounter::new("application/pdf");
+            text.chunks(size).for_each(|block| counter.feed(block));
+            assert_eq!(counter.pages(), 3, "blocks of {size}");
+        }
+        assert_eq!(PageCounter::new("image/jpeg").pages(), 1);
+        let mut urf = PageCounter::new("image/urf");
+        urf.feed(b"UNIRAST\0\0\0\0\x07 rest");
+        assert_eq!(urf.pages(), 7);
+    }
+
+    #[test]
+    fn folder_names_stay_inside() {
+        assert_eq!(folder_name("Laser [2nd floor]"), "Laser--2nd-floor");
+        assert_eq!(folder_name("../../etc"), "etc");
+        assert_eq!(folder_name("///"), "printer");
+    }
+}
