@@ -230,14 +230,16 @@ impl Registry {
             }
             Event::PollAnswered { id, key, identity } => {
                 self.poll_answered(&id, &key, &identity, now, &mut effects);
-                self.settle_contests(&id, true, now, &mut effects);
+                // An answer of another device at the old place says nothing about this one.
+                if self.owner(&key) == Some(&id) {
+                    self.settle_contests(&id, true, now, &mut effects);
+                }
             }
             Event::EndpointFailed { id, key } => {
-                if let Some(e) = self.printers.get_mut(&id).and_then(|p| p.endpoint_mut(&key)) {
-                    if !e.failing {
-                        e.failing = true;
-                        effects.push(Effect::Changed(id));
-                    }
+                let endpoint = self.printers.get_mut(&id).and_then(|p| p.endpoint_mut(&key));
+                if let Some(e) = endpoint.filter(|e| !e.failing) {
+                    e.failing = true;
+                    effects.push(Effect::Changed(id));
                 }
             }
             Event::PollFailed { id } => self.settle_contests(&id, false, now, &mut effects),
@@ -497,10 +499,12 @@ impl Registry {
         let waiting: Vec<u64> =
             self.quarantine.iter().filter(|(_, q)| q.contested.as_ref() == Some(id)).map(|(n, _)| *n).collect();
         for n in waiting {
-            if answered {
-                self.adopt(n, now, effects);
-            } else {
-                self.attach(n, id, now, effects);
+            // The answer may have told more about the printer that is contested: look again.
+            match self.quarantine.get(&n).and_then(|q| self.find_known(q)) {
+                Some((known, true)) => self.attach(n, &known, now, effects),
+                _ if answered => self.adopt(n, now, effects),
+                Some((known, false)) => self.attach(n, &known, now, effects),
+                None => self.adopt(n, now, effects),
             }
         }
     }

@@ -120,11 +120,11 @@ impl HubState {
             HubEvent::Discovery(DiscoveryEvent::Lost { key }) => self.tell_registry(Event::Lost { key }, now),
             HubEvent::Polled { target: Target::Probe { key }, result } => {
                 self.under_way = self.under_way.saturating_sub(1);
-                self.probed(key, result, now);
+                self.probed(key, *result, now);
             }
             HubEvent::Polled { target: Target::Poll { id, key }, result } => {
                 self.under_way = self.under_way.saturating_sub(1);
-                self.polled(id, key, result, now);
+                self.polled(id, key, *result, now);
             }
             HubEvent::PollNow(id) => {
                 if let Some(id) = self.registry.get(&id).map(|p| p.id.clone()) {
