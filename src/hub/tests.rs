@@ -451,6 +451,40 @@ async fn a_changed_certificate_is_told_once_and_trusted_then_one_that_never_stay
     hub.stop().await;
 }
 
+#[test]
+fn a_flapping_printer_tells_no_more_than_its_allowance_and_the_truth_in_the_end() {
+    let settings = HubSettings { gateway: GatewayName::new("gw").unwrap(), intervals: Intervals::default(), seed: 3 };
+    let mut state = HubState::new(settings, vec![], base());
+    state.apply(HubEvent::Discovery(DiscoveryEvent::Found(Box::new(sighting(1, EndpointKind::Ipp)))), base());
+    let mut records = Vec::new();
+    let mut now = base();
+    for second in 0..24 * 3600 {
+        now = base() + Duration::from_secs(second);
+        state.apply(HubEvent::Tick, now);
+        for request in state.take_polls() {
+            let mut observation = observation(1);
+            let flapping = second < 23 * 3600 && second / 5 % 2 == 0;
+            observation.reasons = (0..20).filter(|_| flapping).map(|n| format!("strange-{n}-error")).collect();
+            let result = Box::new(Ok(PollAnswer { observation, fingerprint: None }));
+            state.apply(HubEvent::Polled { target: request.target, result }, now);
+        }
+        records.extend(state.take_output().records);
+    }
+    // 86,400 s at one in 10 s, and what the bucket held, and one step beyond it.
+    assert!(records.len() <= 8_640 + 60 + 60, "{}", records.len());
+    assert!(state.deferred() > 0);
+    let mut raised = std::collections::BTreeSet::new();
+    for record in &records {
+        if let RecordBody::Event(e) = &record.body
+            && e.code != "printer-adopted"
+        {
+            let news = if e.raised { raised.insert(e.code.clone()) } else { raised.remove(&e.code) };
+            assert!(news, "{} told twice", e.code);
+        }
+    }
+    assert_eq!(raised.len(), 0, "all is well in the end, {now}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_commit_that_fails_ends_the_hub() {
     let office = Arc::new(Office::default());
