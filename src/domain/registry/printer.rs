@@ -1,6 +1,6 @@
 //! One printer as the registry keeps and the store stores it.
 
-use super::{instance, see};
+use super::quarantine::{instance, see};
 use crate::domain::endpoint::{Endpoint, EndpointKind};
 use crate::domain::identity::{self, Reason, Verdict};
 use crate::domain::ids::PrinterId;

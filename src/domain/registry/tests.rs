@@ -1,5 +1,9 @@
+//! The registry: single rules by example, the invariants on random histories of a small office.
+
 use super::*;
 use crate::domain::endpoint::EndpointKind;
+use crate::domain::identity::Fallback;
+use crate::domain::sighting::Evidence;
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr};
 
