@@ -1,1 +1,435 @@
-//! app
+//! The composition root: build, spawn, shutdown order. Nothing is decided here.
+//!
+//! ```text
+//! start:    databases → link to the nucleus → configuration → spool → { hub ◀ mDNS, jobs, uplink } → RUNNING
+//! new configuration:  the same in-process, from the databases on
+//! SIGTERM:  mDNS, hub → jobs (transfers under way get their grace) → uplink (says "stopping") → link
+//! ```
+//!
+//! The whole stop takes less than 4 s: the classic nucleus kills after 5.
+//!
+//! Configuration: of the nucleus, or of a file. An invalid one changes nothing: the last valid one stays in force,
+//! across restarts too, and the gateway's status tells every error. A gateway that never had a valid one runs on the
+//! defaults. Only an invalid *file* ends the program, because whoever named it stands beside it.
+
+mod hub_side;
+
+use crate::cloud::greengrass::{IpcError, IpcSettings, Link, LinkSettings, ReportedState};
+use crate::cloud::wire::{Configuration, Topics};
+use crate::config::{self, Checked, Config};
+use crate::document::fetch::{self, Fetcher};
+use crate::document::spool::{Spool, SpoolLimits};
+use crate::domain::ids::GatewayName;
+use crate::domain::net::DocumentPolicy;
+use crate::domain::{lane, outbox};
+use crate::hub::Printers;
+use crate::ipp::client::Timeouts;
+use crate::jobs;
+use crate::store::Wake;
+use crate::store::gateway::GatewayStore;
+use crate::store::jobs::JobStore;
+use crate::uplink::{self, Ended, GatewayFacts};
+use anyhow::Context;
+use jiff::SignedDuration;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The component's name where the recipe does not say another in `PRINTGATE_COMPONENT_NAME`.
+pub const COMPONENT_NAME: &str = "dev.printgate.PrintGateway";
+
+/// Events of the link that may wait for the uplink.
+const LINK_EVENTS: usize = 256;
+/// Commands that may wait for the job book's owner.
+const COMMANDS: usize = 64;
+/// How long the nucleus may take to hand out the configuration before the gateway starts with the last good one.
+const CONFIGURATION_WAIT: Duration = Duration::from_secs(10);
+/// Parts of the stop.
+const JOBS_GRACE: Duration = Duration::from_millis(2_000);
+const JOBS_STOP: Duration = Duration::from_millis(2_500);
+const UPLINK_STOP: Duration = Duration::from_millis(1_000);
+/// Where the last good configuration is remembered.
+const LAST_GOOD: &str = "configuration";
+
+/// How to run.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Databases and spool lie here.
+    pub work_dir: PathBuf,
+    /// Configuration from a file instead of the nucleus.
+    pub config_file: Option<PathBuf>,
+}
+
+/// How the gateway ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It was asked to.
+    Stopped,
+    /// The nucleus refuses us for good: a restart brings a new token.
+    Refused(String),
+    /// The file's configuration is not valid.
+    InvalidConfiguration(Vec<config::Finding>),
+}
+
+/// Runs the gateway until `stop`.
+pub async fn run(options: Options, ipc: IpcSettings, stop: CancellationToken) -> anyhow::Result<Outcome> {
+    let mut ipc = ipc;
+    ipc.component_name.get_or_insert_with(|| COMPONENT_NAME.to_owned());
+    let gateway = ipc.thing_name.clone().unwrap_or_default();
+    let gateway = GatewayName::new(gateway).context("AWS_IOT_THING_NAME")?;
+    let from_file = match options.config_file.as_deref().map(read_file).transpose()? {
+        None => None,
+        Some(checked) => match checked.config {
+            Ok(config) => Some(config),
+            Err(errors) => return Ok(Outcome::InvalidConfiguration(errors)),
+        },
+    };
+    let stores = Stores::open(&options.work_dir).await?;
+    let mut current: Option<Config> = from_file.clone();
+    loop {
+        let run = Generation::start(&options, &gateway, &ipc, &stores, current.take(), from_file.is_some()).await?;
+        match run.until_end(&stop).await {
+            End::Stopped => return Ok(Outcome::Stopped),
+            End::Refused(reason) => return Ok(Outcome::Refused(reason)),
+            End::NewConfiguration(config) => {
+                tracing::info!("a new configuration takes effect");
+                current = Some(*config);
+            }
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Stores {
+    jobs: JobStore,
+    gateway: GatewayStore,
+}
+
+impl Stores {
+    async fn open(dir: &Path) -> anyhow::Result<Self> {
+        let epoch = uplink::message_id().to_string();
+        let jobs = JobStore::open(&dir.join("jobs.db"), &epoch).await?;
+        let gateway = GatewayStore::open(&dir.join("gateway.db"), &epoch).await?;
+        for aside in [&jobs.set_aside, &gateway.set_aside].into_iter().flatten() {
+            tracing::error!(file = %aside.display(), "a damaged database was set aside; a fresh one takes its place");
+        }
+        Ok(Self { jobs, gateway })
+    }
+}
+
+/// Everything that runs under one configuration.
+struct Generation {
+    uplink: JoinHandle<Ended>,
+    jobs: JoinHandle<()>,
+    others: Vec<JoinHandle<()>>,
+    new_configuration: mpsc::Receiver<Config>,
+    cancel_others: CancellationToken,
+    cancel_jobs: CancellationToken,
+    cancel_uplink: CancellationToken,
+    cancel_link: CancellationToken,
+}
+
+enum End {
+    Stopped,
+    Refused(String),
+    NewConfiguration(Box<Config>),
+}
+
+impl Generation {
+    async fn start(
+        options: &Options,
+        gateway: &GatewayName,
+        ipc: &IpcSettings,
+        stores: &Stores,
+        config: Option<Config>,
+        config_is_fixed: bool,
+    ) -> anyhow::Result<Self> {
+        let cancel_link = CancellationToken::new();
+        let topics = Topics::new(gateway);
+        let (link_events, events) = mpsc::channel(LINK_EVENTS);
+        let link = Link::start(LinkSettings::new(ipc.clone(), topics.filters()), link_events, cancel_link.clone());
+        let (config, told) = match config {
+            Some(config) => (config, Configuration { valid: true, errors: Vec::new() }),
+            None => first_configuration(&link, &stores.gateway).await,
+        };
+
+        let limits = SpoolLimits { quota: config.spool_max_bytes, reserve: config.spool_reserve_bytes };
+        let spool = Spool::open(options.work_dir.join("spool"), limits).await?;
+        let fetcher = match Fetcher::new(config.document_ca_file.as_deref()) {
+            Ok(fetcher) => fetcher,
+            Err(error) => {
+                // A wrong file must not stop the gateway: what works yesterday without it goes on.
+                tracing::error!(%error, "documents.caFile is not used");
+                Fetcher::new(None)?
+            }
+        };
+
+        let wake = Wake::default();
+        let printers = Printers::default();
+        let configuration_changed = Arc::new(Notify::new());
+        let (commands_in, commands) = mpsc::channel(COMMANDS);
+        let (facts_in, facts) = watch::channel(GatewayFacts { printers: printers.counts(), config: told });
+        let cancel_others = CancellationToken::new();
+        let cancel_jobs = CancellationToken::new();
+        let cancel_uplink = CancellationToken::new();
+        let mut others = Vec::new();
+
+        let directory = hub_side::directory(&printers, &cancel_others, &mut others);
+        others.push(hub_side::start(gateway, &topics, &config, stores, &printers, &wake, &cancel_others).await?);
+        if config.mdns {
+            tracing::info!("looking for printers over mDNS");
+        }
+
+        let uplink = uplink::Parts {
+            gateway: gateway.clone(),
+            link: link.clone(),
+            events,
+            jobs: stores.jobs.clone(),
+            store: stores.gateway.clone(),
+            commands: commands_in,
+            wake: wake.clone(),
+            facts,
+            configuration_changed: Arc::clone(&configuration_changed),
+            limits: outbox::Limits {
+                size: config.window,
+                per_second: config.messages_per_second,
+                ..outbox::Limits::default()
+            },
+            shadow_limits: lane::Limits {
+                in_flight: config.shadows_in_flight,
+                per_second: config.shadow_requests_per_second,
+                ..lane::Limits::default()
+            },
+        };
+        let uplink = tokio::spawn(uplink::run(uplink, cancel_uplink.clone()));
+
+        let parts = jobs::Parts {
+            gateway: gateway.clone(),
+            store: stores.jobs.clone(),
+            spool,
+            fetcher,
+            directory,
+            commands,
+            wake,
+            settings: jobs::Settings {
+                max_document_bytes: config.document_max_bytes,
+                documents: DocumentPolicy {
+                    allowed_hosts: config.document_hosts.clone(),
+                    allowed_networks: config.document_networks.clone(),
+                },
+                fetch: fetch::Limits { total: config.document_timeout, ..fetch::Limits::default() },
+                printers: Timeouts::default(),
+                grace: JOBS_GRACE,
+            },
+        };
+        let jobs_cancel = cancel_jobs.clone();
+        let jobs = tokio::spawn(async move {
+            if let Err(error) = jobs::run(parts, jobs_cancel).await {
+                tracing::error!(%error, "the job book cannot be read; no jobs are taken");
+            }
+        });
+
+        let (new_configuration_in, new_configuration) = mpsc::channel(1);
+        let follow = FollowConfiguration {
+            link: link.clone(),
+            store: stores.gateway.clone(),
+            in_force: config,
+            fixed: config_is_fixed,
+            changed: configuration_changed,
+            printers,
+            facts: facts_in,
+            new_configuration: new_configuration_in,
+        };
+        others.push(tokio::spawn(follow.run(cancel_others.clone())));
+        others.push(tokio::spawn(report_running(link, cancel_others.clone())));
+        Ok(Self { uplink, jobs, others, new_configuration, cancel_others, cancel_jobs, cancel_uplink, cancel_link })
+    }
+
+    async fn until_end(mut self, stop: &CancellationToken) -> End {
+        let end = tokio::select! {
+            () = stop.cancelled() => End::Stopped,
+            ended = &mut self.uplink => match ended {
+                Ok(Ended::Refused(reason)) => End::Refused(reason),
+                Ok(Ended::Cancelled) => End::Stopped,
+                Err(error) => End::Refused(format!("the uplink failed: {error}")),
+            },
+            Some(config) = self.new_configuration.recv() => End::NewConfiguration(Box::new(config)),
+        };
+        self.cancel_others.cancel();
+        self.cancel_jobs.cancel();
+        if tokio::time::timeout(JOBS_STOP, &mut self.jobs).await.is_err() {
+            self.jobs.abort();
+        }
+        self.cancel_uplink.cancel();
+        if !self.uplink.is_finished() && tokio::time::timeout(UPLINK_STOP, &mut self.uplink).await.is_err() {
+            self.uplink.abort();
+        }
+        self.cancel_link.cancel();
+        self.others.iter().for_each(JoinHandle::abort);
+        for other in self.others {
+            // Aborted or ended: only that nothing of this generation runs any more matters.
+            let _ = other.await;
+        }
+        end
+    }
+}
+
+fn read_file(path: &Path) -> anyhow::Result<Checked> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let checked = config::parse(&text);
+    for warning in &checked.warnings {
+        tracing::warn!("{}: {warning}", path.display());
+    }
+    Ok(checked)
+}
+
+/// The configuration to start with: the nucleus's if it is valid, else the last good one, else the defaults.
+async fn first_configuration(link: &Link, store: &GatewayStore) -> (Config, Configuration) {
+    let asked = tokio::time::timeout(CONFIGURATION_WAIT, ask_until_answered(link)).await;
+    let errors = match asked {
+        Ok(value) => {
+            let checked = config::check(&value);
+            checked.warnings.iter().for_each(|warning| tracing::warn!("configuration: {warning}"));
+            match checked.config {
+                Ok(config) => {
+                    remember(store, &value).await;
+                    return (config, Configuration { valid: true, errors: Vec::new() });
+                }
+                Err(errors) => errors,
+            }
+        }
+        Err(_) => {
+            tracing::warn!("the nucleus does not hand out the configuration; starting with the last good one");
+            Vec::new()
+        }
+    };
+    errors.iter().for_each(|error| tracing::error!("configuration: {error}"));
+    let told = Configuration { valid: errors.is_empty(), errors: errors.iter().map(ToString::to_string).collect() };
+    let last_good = match store.recall(LAST_GOOD).await {
+        Ok(Some(text)) => config::parse(&text).config.ok(),
+        _ => None,
+    };
+    (last_good.unwrap_or_default(), told)
+}
+
+async fn ask_until_answered(link: &Link) -> serde_json::Value {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match link.get_configuration(&[]).await {
+            Ok(value) => return value,
+            Err(error) => tracing::debug!(%error, "no configuration yet"),
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+    }
+}
+
+async fn remember(store: &GatewayStore, value: &serde_json::Value) {
+    let mut value = value.clone();
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("accessControl");
+    }
+    if let Err(error) = store.remember(LAST_GOOD, &value.to_string()).await {
+        tracing::warn!(%error, "the configuration is in force but could not be remembered");
+    }
+}
+
+/// Reads the configuration again whenever the nucleus says that it changed, and after each new link.
+struct FollowConfiguration {
+    link: Link,
+    store: GatewayStore,
+    in_force: Config,
+    fixed: bool,
+    changed: Arc<Notify>,
+    printers: Printers,
+    facts: watch::Sender<GatewayFacts>,
+    new_configuration: mpsc::Sender<Config>,
+}
+
+impl FollowConfiguration {
+    async fn run(self, cancel: CancellationToken) {
+        let mut printers_changed = self.printers.changed();
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = self.changed.notified(), if !self.fixed => {
+                    if self.read().await {
+                        return;
+                    }
+                }
+                changed = printers_changed.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let counts = self.printers.counts();
+                    self.facts.send_if_modified(|facts| {
+                        let news = facts.printers != counts;
+                        facts.printers = counts;
+                        news
+                    });
+                }
+            }
+        }
+    }
+
+    /// True: a new valid configuration was handed on; this generation ends.
+    async fn read(&self) -> bool {
+        let value = match self.link.get_configuration(&[]).await {
+            Ok(value) => value,
+            Err(error) => {
+                tracing::warn!(%error, "the configuration could not be read again");
+                return false;
+            }
+        };
+        let checked = config::check(&value);
+        let told = match checked.config {
+            Ok(config) if config == self.in_force => Configuration { valid: true, errors: Vec::new() },
+            Ok(config) => {
+                remember(&self.store, &value).await;
+                return self.new_configuration.send(config).await.is_ok();
+            }
+            Err(errors) => {
+                errors.iter().for_each(|error| tracing::error!("new configuration refused: {error}"));
+                Configuration { valid: false, errors: errors.iter().map(ToString::to_string).collect() }
+            }
+        };
+        self.facts.send_if_modified(|facts| {
+            let news = facts.config != told;
+            facts.config = told;
+            news
+        });
+        false
+    }
+}
+
+/// Tells the nucleus that the component runs, until it has heard.
+async fn report_running(link: Link, cancel: CancellationToken) {
+    let mut pause = Duration::from_millis(50);
+    let told = async {
+        loop {
+            match link.update_state(ReportedState::Running).await {
+                Ok(()) => return,
+                // A runtime that does not know the operation does not wait for it either.
+                Err(error @ IpcError::Service { .. }) => {
+                    tracing::debug!(%error, "the nucleus does not take a state");
+                    return;
+                }
+                Err(error) => tracing::debug!(%error, "the state is not reported yet"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+    };
+    tokio::select! {
+        () = cancel.cancelled() => {}
+        () = told => {}
+    }
+}
+
+/// Pauses of configuration as the hub's clock counts.
+fn signed(duration: Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::from_secs(60))
+}

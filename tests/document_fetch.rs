@@ -1,4 +1,6 @@
 //! Fetching documents from a real https server that lies, stalls, breaks off and redirects.
+// The lints know `#[test]` functions, not their helpers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![cfg(feature = "lab")]
 
 mod document_support;

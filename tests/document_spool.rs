@@ -1,4 +1,6 @@
 //! The spool: what counts after a crash, what it refuses, what it leaves behind.
+// The lints know `#[test]` functions, not their helpers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use printgate::document::spool::{Resume, Spool, SpoolError, SpoolLimits, Swept};
 use sha2::{Digest, Sha256};

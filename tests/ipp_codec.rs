@@ -1,5 +1,7 @@
 //! The IPP codec against generated messages, mutated messages and messages made to hurt.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test, what cannot be is a failure")]
+
 use printgate::ipp::codec::{
     Attribute, DateTime, EncodeError, Group, GroupTag, Limits, Message, OutOfBand, ParseError, Resolution, Value,
     Version, WarningKind, WithLanguage, encode, parse,

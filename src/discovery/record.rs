@@ -502,7 +502,7 @@ mod tests {
 
     #[test]
     fn a_cut_list_of_formats_loses_its_last_item() {
-        let whole = vec!["application/vnd.hp-pcl"; 11].join(",");
+        let whole = ["application/vnd.hp-pcl"; 11].join(",");
         let cut: String = whole.chars().take(251).collect();
         assert_eq!(formats(Some(&cut)), ["application/vnd.hp-pcl"]);
     }

@@ -17,7 +17,7 @@ pub enum InvalidUrl {
     /// Not a URL at all.
     #[error("it is not a URL")]
     NotAUrl,
-    /// Longer than [`MAX_URL_BYTES`].
+    /// Longer than 8 KiB.
     #[error("it is longer than {MAX_URL_BYTES} bytes")]
     TooLong,
     /// Anything but https.

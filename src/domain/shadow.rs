@@ -22,6 +22,9 @@ pub const ANSWER_BYTES: usize = 4_500;
 /// The most a reported document may take: the service's 8 KiB without a margin for `desired`.
 pub const DOCUMENT_BYTES: usize = 8 * 1024 - DESIRED_MARGIN;
 
+/// As long as the service takes a client token: 64 bytes.
+const LONGEST_TOKEN: &str = "tttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttttt";
+
 /// Kept free for the `desired` section, which counts too and is written by others.
 const DESIRED_MARGIN: usize = 1024;
 
@@ -177,7 +180,8 @@ pub struct Split {
 }
 
 /// Divides `patch` into updates whose predicted answer is at most `budget` bytes, taking a token of `client_token`'s
-/// length. Deterministic. Arrays and scalars are not divided; one that does not fit by itself is left out and named.
+/// length. Deterministic. Arrays and scalars are not divided; one that does not fit by itself is left out and named, and
+/// the shadow keeps its old value there ([`fit`] sees to it that a document has no such leaf).
 pub fn split(patch: &Value, budget: usize, client_token: &str) -> Split {
     let mut leaves = Vec::new();
     collect(patch, &mut Vec::new(), &mut leaves);
@@ -236,11 +240,15 @@ fn put(target: &mut Value, path: &[&str], leaf: Value) {
     }
 }
 
-/// Makes `document` fit into `limit` bytes of state: [`normalize`]s it and leaves out first what [`LEAVE_OUT_ORDER`]
-/// names, then the largest other key, never one of [`KEPT`]. Returns the document and the paths left out, in order.
+/// Makes `document` fit into `limit` bytes of state: [`normalize`]s it and leaves out, in this order, every scalar or
+/// array that no single update can carry, what [`LEAVE_OUT_ORDER`] names, the largest other key, never one of [`KEPT`].
+/// Returns the document and the paths left out, in order. A [`split`] of a fitted document with [`ANSWER_BYTES`]
+/// leaves nothing out.
 pub fn fit(document: &Value, limit: usize) -> (Value, Vec<String>) {
     let mut document = normalize(document);
     let mut left_out = Vec::new();
+    leave_out_unsendable(&mut document, &mut Vec::new(), &mut left_out);
+    let mut document = normalize(&document);
     for path in LEAVE_OUT_ORDER {
         if reported_bytes(&document) <= limit {
             return (document, left_out);
@@ -261,6 +269,28 @@ pub fn fit(document: &Value, limit: usize) -> (Value, Vec<String>) {
         left_out.push(key);
     }
     (document, left_out)
+}
+
+/// Takes away every leaf whose update alone would be answered with more than [`ANSWER_BYTES`], and notes its path.
+fn leave_out_unsendable(value: &mut Value, path: &mut Vec<String>, left_out: &mut Vec<String>) {
+    let Value::Object(map) = value else { return };
+    map.retain(|key, inner| {
+        path.push(key.clone());
+        let keep = if inner.as_object().is_some_and(|o| !o.is_empty()) {
+            leave_out_unsendable(inner, path, left_out);
+            true
+        } else {
+            let mut alone = Value::Object(Map::new());
+            put(&mut alone, &path.iter().map(String::as_str).collect::<Vec<_>>(), inner.clone());
+            let fits = predicted_answer_bytes(&alone, LONGEST_TOKEN) <= ANSWER_BYTES;
+            if !fits {
+                left_out.push(path.join("."));
+            }
+            fits
+        };
+        path.pop();
+        keep
+    });
 }
 
 /// What the service counts of a reported document: the compact state with its section name.
@@ -335,6 +365,8 @@ mod tests {
         });
         let (fitted, left) = fit(&document, DOCUMENT_BYTES);
         assert_eq!(left, ["capabilities.media"]);
+        let unsendable = fit(&json!({"a": {"b": "x".repeat(4_600), "c": 1}, "d": "x".repeat(4_600)}), DOCUMENT_BYTES);
+        assert_eq!(unsendable, (json!({"a": {"c": 1}}), vec!["a.b".to_owned(), "d".to_owned()]));
         assert!(reported_bytes(&fitted) <= DOCUMENT_BYTES);
         let (fitted, left) = fit(&document, 200);
         assert_eq!(left, ["capabilities.media", "trays", "capabilities", "strange"]);

@@ -40,6 +40,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::AsyncRead;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 /// Which printer, where.
@@ -62,8 +63,10 @@ pub struct Target {
 }
 
 impl Target {
-    /// The target of an endpoint, its addresses as they are.
+    /// The target of an endpoint, its addresses as they are. What cannot stand in a path is percent-encoded, in the path
+    /// and in the URI alike.
     pub fn from_endpoint(endpoint: &Endpoint, pin: Option<Fingerprint>) -> Self {
+        let endpoint = &Endpoint { path: encoded_path(&endpoint.path), ..endpoint.clone() };
         let address = |ip: &IpAddr| match ip {
             IpAddr::V6(v6) if v6.is_unicast_link_local() => {
                 SocketAddr::V6(SocketAddrV6::new(*v6, endpoint.port, 0, endpoint.scope_id))
@@ -80,6 +83,23 @@ impl Target {
             pin,
         }
     }
+}
+
+fn encoded_path(path: &str) -> String {
+    let mut encoded = String::with_capacity(path.len() + 1);
+    if !path.starts_with('/') {
+        encoded.push('/');
+    }
+    for octet in path.bytes() {
+        match octet {
+            b'"' | b'#' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' => {
+                encoded.push_str(&format!("%{octet:02X}"))
+            }
+            0x21..=0x7E => encoded.push(char::from(octet)),
+            _ => encoded.push_str(&format!("%{octet:02X}")),
+        }
+    }
+    encoded
 }
 
 /// How long each step may take and how much an answer may hold.
@@ -101,6 +121,8 @@ pub struct Timeouts {
     pub document_answer: Duration,
     /// A document: everything; `None` means no limit.
     pub document: Option<Duration>,
+    /// How long a connection is kept open for the next call; most printers close theirs within a minute.
+    pub keep_idle: Duration,
     /// Octets of an answer.
     pub max_answer: usize,
 }
@@ -116,6 +138,7 @@ impl Default for Timeouts {
             write_idle: Duration::from_secs(600),
             document_answer: Duration::from_secs(300),
             document: None,
+            keep_idle: Duration::from_secs(25),
             max_answer: Limits::DEFAULT.total_bytes,
         }
     }
@@ -143,9 +166,6 @@ impl std::fmt::Debug for Document {
 /// Requests under way at once: a document, a poll, and a question about the document's job.
 const MAX_CONCURRENT: usize = 3;
 
-/// A kept connection older than this is not used again: most printers close theirs within a minute.
-const KEEP_IDLE: Duration = Duration::from_secs(25);
-
 /// The client of one printer. Cheap until used; share it by reference or `Arc`.
 pub struct Client {
     target: Target,
@@ -153,7 +173,7 @@ pub struct Client {
     tls: Option<tls::Tls>,
     permits: Semaphore,
     /// The connection kept for the next status call.
-    kept: Mutex<Option<(Connection, Instant)>>,
+    kept: Arc<Mutex<Option<Kept>>>,
     request_id: AtomicU32,
     /// The printer takes 1.1 only.
     speak_1_1: AtomicBool,
@@ -176,7 +196,7 @@ impl Client {
             timeouts,
             tls,
             permits: Semaphore::new(MAX_CONCURRENT),
-            kept: Mutex::new(None),
+            kept: Arc::default(),
             request_id: AtomicU32::new(1),
             speak_1_1: AtomicBool::new(false),
             tried_1_1: AtomicBool::new(false),
@@ -308,14 +328,15 @@ impl Client {
     }
 
     async fn take_kept(&self) -> Option<Connection> {
-        let (mut connection, since) = lock(&self.kept).take()?;
-        let usable = since.elapsed() < KEEP_IDLE && connection.is_reusable().await;
-        usable.then_some(connection)
+        let mut connection = lock(&self.kept).take()?.connection;
+        connection.is_reusable().await.then_some(connection)
     }
 
     fn keep(&self, connection: Connection, outcome: Result<Response, Error>) -> Result<Response, Error> {
         if outcome.is_ok() && !connection.is_closed() {
-            lock(&self.kept).get_or_insert((connection, Instant::now()));
+            let since = Instant::now();
+            let closer = Kept::close_later(&self.kept, since, self.timeouts.keep_idle);
+            lock(&self.kept).get_or_insert(Kept { connection, since, _closer: closer });
         }
         outcome
     }
@@ -339,6 +360,35 @@ impl Client {
             }
             Err(source) => Err(Error::Answer { printer: self.printer(), reason: source.to_string() }),
         }
+    }
+}
+
+/// A connection that waits for the next call, and the task that closes it when none comes.
+struct Kept {
+    connection: Connection,
+    since: Instant,
+    _closer: Task<()>,
+}
+
+impl Kept {
+    fn close_later(place: &Arc<Mutex<Option<Kept>>>, since: Instant, after: Duration) -> Task<()> {
+        let place = Arc::downgrade(place);
+        Task(tokio::spawn(async move {
+            tokio::time::sleep_until(since + after).await;
+            if let Some(place) = place.upgrade() {
+                // Another one may lie there by now.
+                let _closed = lock(&place).take_if(|kept| kept.since == since);
+            }
+        }))
+    }
+}
+
+/// A task that ends with its owner.
+struct Task<T>(JoinHandle<T>);
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -372,4 +422,38 @@ impl Attempt {
 /// A lock whose holder never panics halfway through a change: poison says nothing here.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_made_fit_for_http_and_stay_as_they_are_where_they_fit() {
+        for (path, fit) in [
+            ("/ipp/print", "/ipp/print"),
+            ("printers/Front%20Desk?x=1", "/printers/Front%20Desk?x=1"),
+            ("/a b/ü\r\n", "/a%20b/%C3%BC%0D%0A"),
+            ("", "/"),
+        ] {
+            assert_eq!(encoded_path(path), fit);
+            assert!(fit.parse::<hyper::Uri>().is_ok());
+        }
+    }
+
+    #[test]
+    fn a_scope_goes_only_with_a_link_local_address() {
+        let endpoint = Endpoint {
+            kind: EndpointKind::Ipps,
+            host: "p.local".into(),
+            addresses: vec!["fe80::1".parse().unwrap(), "fd00::1".parse().unwrap(), "10.0.0.1".parse().unwrap()],
+            scope_id: 3,
+            port: 631,
+            path: "/ipp/print".into(),
+        };
+        let target = Target::from_endpoint(&endpoint, None);
+        let shown: Vec<_> = target.addresses.iter().map(ToString::to_string).collect();
+        assert_eq!(shown, ["[fe80::1%3]:631", "[fd00::1]:631", "10.0.0.1:631"]);
+        assert_eq!((target.uri.as_str(), target.tls), ("ipps://p.local/ipp/print", true));
+    }
 }

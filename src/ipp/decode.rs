@@ -159,7 +159,7 @@ fn trays(group: &Group) -> Vec<Tray> {
         trays.push(Tray {
             media: said.or_else(|| ready.get(&plain(&name)).cloned()),
             level: percent(level, max),
-            capacity: max.filter(|max| *max > 0 && !pairs.get("unit").is_some_and(|unit| unit == "percent")),
+            capacity: max.filter(|max| *max > 0 && pairs.get("unit").is_none_or(|unit| unit != "percent")),
             name,
         });
     }

@@ -36,6 +36,9 @@ impl Owner {
             };
             return self.refuse_loosely(printer, job_id, &unknown_printer(printer), now).await;
         };
+        // Tickets for an id that was merged into another go to the survivor.
+        let survivor = self.directory.borrow().get(&printer_id).map(|known| known.id.clone());
+        let printer_id = survivor.unwrap_or(printer_id);
         let parsed = match parsed {
             Ok(parsed) => parsed,
             Err(error) => {

@@ -61,8 +61,17 @@ pub struct Reach {
     pub pin: Option<[u8; 32]>,
 }
 
-/// Every known printer and the ways to reach it, best first.
-pub type Directory = HashMap<PrinterId, Vec<Reach>>;
+/// A known printer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    /// Its id: another than the one asked for where that was merged into this one.
+    pub id: PrinterId,
+    /// The ways to reach it, best first.
+    pub reach: Vec<Reach>,
+}
+
+/// Every known printer by each of its ids.
+pub type Directory = HashMap<PrinterId, Arc<Known>>;
 
 /// Limits and rules of jobs.
 #[derive(Debug, Clone)]
@@ -212,7 +221,7 @@ impl Owner {
                     // Something is known anew: whoever waits for a printer may look again.
                     self.rests.retain(|id, _| self.arrivals.contains_key(id));
                     let known = self.directory.borrow_and_update().clone();
-                    self.outside.clients.keep(known.values().flatten().map(|reach| (&reach.endpoint, reach.pin)));
+                    self.outside.clients.keep(known.values().flat_map(|known| &known.reach).map(|reach| (&reach.endpoint, reach.pin)));
                 }
                 _ = housekeeping.tick() => self.housekeeping().await,
                 () = tokio::time::sleep(due) => {}
@@ -309,7 +318,7 @@ impl Owner {
             return;
         }
         let Some(job) = self.job(id).cloned() else { return };
-        let reach = self.directory.borrow().get(&job.printer).cloned().unwrap_or_default();
+        let reach = self.directory.borrow().get(&job.printer).map(|known| known.reach.clone()).unwrap_or_default();
         let cancel = CancellationToken::new();
         let running = Running { kind, printer: job.printer.clone(), cancel: cancel.clone() };
         self.tasks.insert(id.clone(), running);

@@ -5,7 +5,9 @@
 //! - at most 10 QoS 1 publishes wait for their PUBACK, for all components together; one more fails;
 //! - what waits for its PUBACK when the link goes down is forgotten, though the component was told "published";
 //! - an inbound payload over 4,980 bytes is dropped without a word;
-//! - a subscription is answered before the broker's SUBACK, and taken up again after every reconnect.
+//! - a subscription is answered before the broker's SUBACK, and taken up again after every reconnect;
+//! - small packets wait for the TCP acknowledgement of those before (Nagle's algorithm is on), which decides the echo
+//!   rate: 22/s one at a time, 178/s with 8 and 221/s with 10 on their way (real lite: 22, 175, 227).
 //!
 //! ```text
 //! Cut ──restore──▶ Connecting ──CONNACK──▶ Online

@@ -173,12 +173,11 @@ pub struct ComponentStatus {
     pub connections: usize,
 }
 
-/// A running stand-in nucleus. End it with [`Nucleus::shutdown`], which also removes its sockets; dropping it ends its
-/// tasks too, but may leave the socket files.
+/// A running stand-in nucleus. End it with [`Nucleus::shutdown`]; dropping it ends everything too, without waiting.
 pub struct Nucleus {
     handle: NucleusHandle,
-    ipc_socket: PathBuf,
-    control_socket: Option<PathBuf>,
+    ipc_socket: SocketFile,
+    control_socket: Option<SocketFile>,
     mqtt: (String, u16),
     environment: BTreeMap<String, Vec<(String, String)>>,
     broker: Option<EmbeddedBroker>,
@@ -203,10 +202,10 @@ impl Nucleus {
             environment.insert(component.name.clone(), component_environment(&config, component, &token));
             components.add(&component.name, token, tree);
         }
-        let listener = listen(&config.ipc_socket).await?;
-        let control = match &config.control_socket {
-            Some(path) => Some(listen(path).await?),
-            None => None,
+        let (listener, ipc_socket) = listen(&config.ipc_socket).await?;
+        let (control, control_socket) = match &config.control_socket {
+            Some(path) => listen(path).await.map(|(listener, file)| (Some(listener), Some(file)))?,
+            None => (None, None),
         };
         let (broker, mqtt) = match &config.broker {
             Some(address) => (None, address.clone()),
@@ -243,16 +242,7 @@ impl Nucleus {
             tasks.spawn(control::serve(control, handle.clone(), tasks.clone(), end.clone()));
         }
         guard.disarm();
-        Ok(Self {
-            handle,
-            ipc_socket: config.ipc_socket,
-            control_socket: config.control_socket,
-            mqtt,
-            environment,
-            broker,
-            tasks,
-            end,
-        })
+        Ok(Self { handle, ipc_socket, control_socket, mqtt, environment, broker, tasks, end })
     }
 
     /// Where any MQTT client plays the cloud: host and port.
@@ -267,12 +257,12 @@ impl Nucleus {
 
     /// The IPC socket.
     pub fn ipc_socket(&self) -> &Path {
-        &self.ipc_socket
+        &self.ipc_socket.0
     }
 
     /// The control socket, if there is one.
     pub fn control_socket(&self) -> Option<&Path> {
-        self.control_socket.as_deref()
+        self.control_socket.as_ref().map(|file| file.0.as_path())
     }
 
     /// The environment that a nucleus gives `component`'s process, its token included.
@@ -321,10 +311,16 @@ impl Nucleus {
 impl Drop for Nucleus {
     fn drop(&mut self) {
         self.end.cancel();
-        for path in [Some(&self.ipc_socket), self.control_socket.as_ref()].into_iter().flatten() {
-            // Gone already, or the directory is: either is what was wanted.
-            let _ = std::fs::remove_file(path);
-        }
+    }
+}
+
+/// The name of a socket that was made, removed with its owner.
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Gone already, or the directory is: either is what was wanted.
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 
@@ -393,7 +389,7 @@ fn component_environment(config: &NucleusConfig, component: &ComponentConfig, to
 }
 
 /// Binds a Unix socket, in the place of a dead one if need be; only the owner and its group may connect.
-async fn listen(path: &Path) -> Result<UnixListener, NucleusError> {
+async fn listen(path: &Path) -> Result<(UnixListener, SocketFile), NucleusError> {
     use std::os::unix::ffi::OsStrExt as _;
     use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
     if path.as_os_str().as_bytes().len() > MAX_SOCKET_PATH {
@@ -407,6 +403,7 @@ async fn listen(path: &Path) -> Result<UnixListener, NucleusError> {
         std::fs::remove_file(path).map_err(failed)?;
     }
     let listener = UnixListener::bind(path).map_err(failed)?;
+    let file = SocketFile(path.to_owned());
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660)).map_err(failed)?;
-    Ok(listener)
+    Ok((listener, file))
 }

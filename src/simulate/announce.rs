@@ -5,7 +5,7 @@
 use super::attributes::Reach;
 use super::profiles::Profile;
 use super::{Identity, Interfaces, Mdns, SimulateError};
-use mdns_sd::{IfKind, ServiceDaemon, ServiceInfo};
+use mdns_sd::{DaemonEvent, IfKind, ServiceDaemon, ServiceInfo};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -41,6 +41,15 @@ impl Announcer {
                 }
             }
         }
+        let events = daemon.monitor().map_err(SimulateError::Mdns)?;
+        // Ends with the daemon.
+        tokio::spawn(async move {
+            while let Ok(event) = events.recv_async().await {
+                if let DaemonEvent::NameChange(change) = event {
+                    tracing::warn!(from = %change.original, to = %change.new_name, "name is taken: announced as another");
+                }
+            }
+        });
         Ok(Announcer { daemon })
     }
 
@@ -68,10 +77,10 @@ impl Announcer {
 
     /// Says goodbye for these services.
     pub(super) async fn unregister(&self, names: &[String]) {
-        for name in names {
-            if let Ok(done) = self.daemon.unregister(name) {
-                let _ = tokio::time::timeout(GOODBYE, done.recv_async()).await;
-            }
+        // All at once: each takes the responder some time.
+        let waiting: Vec<_> = names.iter().filter_map(|name| self.daemon.unregister(name).ok()).collect();
+        for done in waiting {
+            let _ = tokio::time::timeout(GOODBYE, done.recv_async()).await;
         }
     }
 

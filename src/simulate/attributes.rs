@@ -33,6 +33,7 @@ pub(super) const TEMPLATE: &[&str] = &[
     "print-content-optimize",
     "print-quality",
     "print-scaling",
+    "print-rendering-intent",
     "printer-resolution",
     "sides",
 ];
@@ -72,7 +73,7 @@ pub(super) struct Requested(Option<BTreeSet<String>>);
 impl Requested {
     /// `None` means: not said.
     pub(super) fn new(names: Option<BTreeSet<String>>) -> Requested {
-        Requested(names.filter(|names| !names.contains("all")))
+        Requested(names)
     }
 
     pub(super) fn or_only(self, names: &[&str]) -> Requested {
@@ -80,7 +81,7 @@ impl Requested {
     }
 
     fn wants(&self, group: &str, name: &str) -> bool {
-        self.0.as_ref().is_none_or(|names| names.contains(group) || names.contains(name))
+        self.0.as_ref().is_none_or(|names| names.contains("all") || names.contains(group) || names.contains(name))
     }
 
     fn names(&self, name: &str) -> bool {
@@ -91,7 +92,7 @@ impl Requested {
 /// The answer to Get-Printer-Attributes.
 pub(super) fn of_printer(device: &Device, reach: &Reach, requested: &Requested, now: Instant) -> Vec<IppAttribute> {
     let mut all = description(device, reach, now);
-    status(device, now, &mut all);
+    status(device, &mut all);
     supplies(device, &mut all);
     let mut wanted: Vec<IppAttribute> =
         all.into_iter().filter(|a| requested.wants("printer-description", a.name().as_str())).collect();
@@ -127,8 +128,8 @@ fn description(device: &Device, reach: &Reach, now: Instant) -> Vec<IppAttribute
         attribute("generated-natural-language-supported", language("en")),
         attribute("identify-actions-default", keyword("display")),
         attribute("identify-actions-supported", keywords(["display", "flash"])),
-        attribute("ipp-features-supported", keywords(["ipp-everywhere"])),
         attribute("ipp-versions-supported", keywords(["1.0", "1.1", "2.0"])),
+        attribute("job-ids-supported", IppValue::Boolean(true)),
         attribute("job-creation-attributes-supported", keywords(TEMPLATE.iter().copied())),
         attribute("multiple-document-jobs-supported", IppValue::Boolean(false)),
         attribute("multiple-operation-time-out", integer(i64::try_from(device.time_out.as_secs().max(1)).unwrap_or(1))),
@@ -147,6 +148,7 @@ fn description(device: &Device, reach: &Reach, now: Instant) -> Vec<IppAttribute
         attribute("printer-firmware-patches", text("")),
         attribute("printer-geo-location", IppValue::Other { tag: 0x12, data: Default::default() }),
         attribute("printer-get-attributes-supported", keyword("document-format")),
+        attribute("printer-icons", uri(&format!("{}icon.png", reach.admin))),
         attribute("printer-info", text(&identity.name)),
         attribute("printer-kind", keywords(profile.kind.split(','))),
         attribute("printer-location", text(&identity.location)),
@@ -157,6 +159,7 @@ fn description(device: &Device, reach: &Reach, now: Instant) -> Vec<IppAttribute
         attribute("printer-organizational-unit", text("")),
         attribute("printer-serial-number", text(&identity.serial)),
         attribute("printer-uri-supported", set(std::iter::once(uri(&reach.uri)).chain(reach.uris.as_deref().map(uri)))),
+        attribute("printer-supply-info-uri", uri(&reach.admin)),
         attribute("printer-uuid", uri(&format!("urn:uuid:{}", identity.uuid))),
         attribute("uri-authentication-supported", both("requesting-user-name", "requesting-user-name")),
         attribute("uri-security-supported", both("none", "tls")),
@@ -180,7 +183,7 @@ fn description(device: &Device, reach: &Reach, now: Instant) -> Vec<IppAttribute
     list
 }
 
-fn status(device: &Device, _now: Instant, list: &mut Vec<IppAttribute>) {
+fn status(device: &Device, list: &mut Vec<IppAttribute>) {
     let queued = i64::try_from(device.queued()).unwrap_or(i64::MAX);
     let message = match device.state() {
         3 => "Ready",
@@ -192,7 +195,9 @@ fn status(device: &Device, _now: Instant, list: &mut Vec<IppAttribute>) {
         attribute("printer-state-reasons", keywords(device.reasons())),
         attribute("printer-state-message", text(message)),
         attribute("printer-state-change-time", IppValue::Integer(device.state_changed)),
+        attribute("printer-state-change-date-time", date_time(device.at_up_time(device.state_changed))),
         attribute("printer-config-change-time", integer(1)),
+        attribute("printer-config-change-date-time", date_time(device.at_up_time(1))),
         attribute("printer-is-accepting-jobs", IppValue::Boolean(true)),
         attribute("queued-job-count", integer(queued)),
         attribute("printer-impressions-completed", integer(device.impressions)),
@@ -292,6 +297,8 @@ fn template(device: &Device) -> Vec<IppAttribute> {
         attribute("print-content-optimize-supported", keywords(optimize)),
         attribute("print-quality-default", IppValue::Enum(4)),
         attribute("print-quality-supported", enums([3, 4, 5])),
+        attribute("print-rendering-intent-default", keyword("auto")),
+        attribute("print-rendering-intent-supported", keyword("auto")),
         attribute("print-scaling-default", keyword("auto")),
         attribute("print-scaling-supported", keywords(["auto", "auto-fit", "fill", "fit", "none"])),
         attribute("printer-resolution-default", resolution(dpi)),

@@ -23,6 +23,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// Connections at a time; more are closed at once.
+const MAX_CONNECTIONS: usize = 16;
 /// Longest line that is read.
 const MAX_LINE: u64 = 4096;
 
@@ -63,6 +65,10 @@ pub(super) async fn serve(office: Arc<Inner>, listener: UnixListener, stop: Canc
                 }
             },
         };
+        // One of the tasks is this one.
+        if tasks.len() > MAX_CONNECTIONS {
+            continue;
+        }
         let (office, stop) = (office.clone(), stop.clone());
         tasks.spawn(async move {
             tokio::select! {

@@ -14,7 +14,7 @@
 //!
 //! | stage | job-state | job-state-reasons |
 //! |---|---|---|
-//! | Waiting | pending-held 4 | job-data-insufficient |
+//! | Waiting | pending-held 4 | job-incoming, job-data-insufficient |
 //! | Receiving | pending 3 | job-incoming |
 //! | Queued | pending 3 | none, or printer-stopped |
 //! | Printing | processing 5 | job-printing |
@@ -31,11 +31,13 @@ use super::profiles::Profile;
 use super::{History, Identity};
 use ipp::attribute::IppAttribute;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// Finished jobs kept in the history, whatever the profile says.
 const MAX_HISTORY: usize = 2_000;
+/// Lines kept in memory; all are in `printed.jsonl`.
+const MAX_PRINTED: usize = 10_000;
 /// Unfinished jobs at a time; more are answered with server-error-busy.
 pub(super) const MAX_QUEUE: usize = 500;
 
@@ -108,7 +110,7 @@ impl Job {
 
     pub(super) fn reasons(&self, printer_stopped: bool) -> Vec<&'static str> {
         match &self.stage {
-            Stage::Waiting { .. } => vec!["job-data-insufficient"],
+            Stage::Waiting { .. } => vec!["job-incoming", "job-data-insufficient"],
             Stage::Receiving => vec!["job-incoming"],
             Stage::Queued { .. } if printer_stopped => vec!["printer-stopped"],
             Stage::Queued { .. } => vec!["none"],
@@ -171,8 +173,10 @@ pub(super) struct Device {
     pub(super) impressions: i64,
     pub(super) sheets: i64,
     pub(super) paper: Paper,
-    pub(super) printed: Vec<Printed>,
+    /// The last [`MAX_PRINTED`] lines of this run.
+    pub(super) printed: VecDeque<Printed>,
     pub(super) boot: Instant,
+    boot_at: Timestamp,
     /// Up-time of the last change of printer-state.
     pub(super) state_changed: i32,
     last_state: i32,
@@ -204,8 +208,9 @@ impl Device {
             sheets: impressions * 2 / 3,
             last_job: paper.last_job,
             paper,
-            printed: Vec::new(),
+            printed: VecDeque::new(),
             boot: now,
+            boot_at: Timestamp::now(),
             state_changed: 1,
             last_state: 3,
             queue: Vec::new(),
@@ -215,6 +220,11 @@ impl Device {
     /// `printer-up-time`: seconds since power on, from 1.
     pub(super) fn up_time(&self, now: Instant) -> i32 {
         i32::try_from(now.saturating_duration_since(self.boot).as_secs()).unwrap_or(i32::MAX - 1).saturating_add(1)
+    }
+
+    /// The wall clock at an up-time.
+    pub(super) fn at_up_time(&self, seconds: i32) -> Option<Timestamp> {
+        self.boot_at.checked_add(jiff::SignedDuration::from_secs(i64::from(seconds) - 1)).ok()
     }
 
     /// `printer-state`: idle 3, processing 4, stopped 5.
@@ -308,11 +318,14 @@ impl Device {
         now: Instant,
     ) -> Result<(), Refusal> {
         let deadline = now + self.time_out;
-        let job = self.jobs.get_mut(&id).ok_or(Refusal::NotFound)?;
-        if !matches!(job.stage, Stage::Receiving) {
-            self.paper.discard(id);
+        let receiving = |job: &&mut Job| matches!(job.stage, Stage::Receiving);
+        let Some(job) = self.jobs.get_mut(&id).filter(receiving) else {
+            // Canceled, or forgotten in a power cut, while it arrived.
+            if self.jobs.get(&id).is_none_or(Job::is_done) {
+                self.paper.discard(id);
+            }
             return Err(Refusal::Canceled);
-        }
+        };
         job.bytes = document.bytes;
         job.documents = 1;
         job.pages = pages_in(document.pages, &job.ticket.ranges);
@@ -375,6 +388,7 @@ impl Device {
     /// The clock starts again at 1.
     pub(super) fn power_on(&mut self, now: Instant) {
         self.boot = now;
+        self.boot_at = Timestamp::now();
         self.state_changed = 1;
         self.last_state = 3;
     }
@@ -484,7 +498,10 @@ impl Device {
             at: Timestamp::now(),
         };
         let line = self.paper.print(document, line)?;
-        self.printed.push(line);
+        if self.printed.len() == MAX_PRINTED {
+            self.printed.pop_front();
+        }
+        self.printed.push_back(line);
         Ok(())
     }
 
@@ -540,3 +557,6 @@ fn pages_in(pages: u32, ranges: &[(u32, u32)]) -> u32 {
     let inside = (1..=pages).filter(|page| ranges.iter().any(|(from, to)| (from..=to).contains(&page))).count();
     u32::try_from(inside).unwrap_or(u32::MAX).max(1)
 }
+
+#[cfg(test)]
+mod tests;

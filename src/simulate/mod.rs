@@ -7,7 +7,28 @@
 //! What they print: `DIR/printed.jsonl` and `DIR/PRINTER/job-<id>-1.<ext>` (see [`Printed`]).
 //!
 //! ## mDNS on loopback
-//! TODO
+//! What was found to be needed for two `mdns-sd` daemons in two processes to see each other on `lo` (Linux, where `lo`
+//! has no MULTICAST flag and no multicast route):
+//! - nothing special on either side: loopback over IPv4 is among the default interfaces, multicast is looped back by
+//!   default, and both daemons share UDP port 5353 (`SO_REUSEADDR` and `SO_REUSEPORT`);
+//! - to keep to loopback: `disable_interface(IfKind::All)`, then `enable_interface(IfKind::LoopbackV4)`, in this order.
+//!   Without it the responder also joins and probes on every other interface, where nobody can reach 127.x.y.z;
+//! - the addresses of a service must be given explicitly (no `enable_addr_auto`, which would announce 127.0.0.1 only).
+//!   Any address of 127.0.0.0/8 passes, because `lo` has that netmask; one daemon announces any number of printers at
+//!   different addresses as long as each has a host name of its own;
+//! - five printers (ten services) are resolved about 1.0 s after the start, 0.75 s of which is the probing for name
+//!   conflicts that RFC 6762 §8.1 asks for;
+//! - a name that is taken already (another office on this machine) is changed by the responder, with a warning in the log:
+//!   offices that run at the same time need different printer names, or different [`Mdns::port`]s;
+//! - a responder cannot be silenced without a goodbye, so [`Office::power_off`] sends one, which a real printer does not;
+//! - avahi finds the printers too, when told to use `lo` (`allow-interfaces=lo`, and MULTICAST set on `lo`).
+//!
+//! ## Against the standards
+//! Debian's `ipptool` runs its IPP/2.0 suite without a failure for every profile. Of IPP Everywhere `overrides` is
+//! missing, hence `ipp-everywhere` is not claimed in `ipp-features-supported`; the DNS-SD subtype `_print` is there
+//! all the same, as browsers filter by it.
+//!
+//! The `ipp` crate panics on some malformed requests; that ends the connection and nothing else.
 //!
 //! ## What it does not do
 //! No SNMP, no port 9100, no LPD; no authentication; no compression but `none`; one document per job; holds no jobs;
@@ -23,25 +44,25 @@ mod paper;
 pub mod profiles;
 mod server;
 mod service;
+mod spec;
 mod tls;
 mod values;
 
 pub use fault::{Fault, LossyOperation, UnknownFault};
 pub use paper::{Outcome, Printed};
+pub use spec::{History, Interfaces, Mdns, OfficeConfig, PrinterSpec, default_printers};
 
 use announce::{Announcement, Announcer};
 use attributes::Reach;
 use device::Device;
 use paper::{Paper, PrintLog};
-use profiles::Profile;
 use serde::Serialize;
 use server::Shared;
-use sha2::{Digest, Sha256};
+use spec::Identity;
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -51,155 +72,6 @@ use tokio_util::task::TaskTracker;
 
 /// Longest wait for connections to end.
 const SHUTDOWN: Duration = Duration::from_secs(2);
-
-/// What an office consists of.
-#[derive(Debug, Clone)]
-pub struct OfficeConfig {
-    /// Its printers; names must differ.
-    pub printers: Vec<PrinterSpec>,
-    /// Where they print to; made when missing.
-    pub out_dir: PathBuf,
-    /// How they are announced; `None`: not at all.
-    pub mdns: Option<Mdns>,
-    /// UUIDs and serial numbers are derived from this and the printer's name, so they outlive a restart. Offices that
-    /// run at the same time must differ in it.
-    pub seed: String,
-    /// Serves `simulate-control.sock` in `out_dir` (faults and power at run time, see the module `control`).
-    pub control_socket: bool,
-}
-
-/// How printers are announced.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mdns {
-    /// On which interfaces.
-    pub interfaces: Interfaces,
-    /// UDP port: 5353, or another for an office that only its own test sees.
-    pub port: u16,
-}
-
-/// Network interfaces.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Interfaces {
-    /// Loopback over IPv4 only.
-    Loopback,
-    /// Every one.
-    All,
-    /// These.
-    Named(Vec<String>),
-}
-
-impl Default for Mdns {
-    fn default() -> Mdns {
-        Mdns { interfaces: Interfaces::Loopback, port: 5353 }
-    }
-}
-
-/// One printer to be simulated.
-#[derive(Debug, Clone)]
-pub struct PrinterSpec {
-    /// Instance name that people see; unique within the office.
-    pub name: String,
-    /// What kind of device it is.
-    pub profile: &'static Profile,
-    /// Where it listens.
-    pub address: IpAddr,
-    /// TCP port; 0 takes a free one and keeps it over power cycles.
-    pub port: u16,
-    /// Speaks TLS as well, on the same port.
-    pub tls: bool,
-    /// `printer-location` and the TXT key `note`.
-    pub location: String,
-    /// DNS-SD priority, 0 to 99.
-    pub priority: u8,
-    /// What is wrong with it from the start.
-    pub faults: Vec<Fault>,
-    /// How long it remembers finished jobs.
-    pub history: History,
-    /// How long one impression takes.
-    pub page_time: Duration,
-    /// `multiple-operation-time-out`.
-    pub time_out: Duration,
-}
-
-impl PrinterSpec {
-    /// A printer of the default profile that takes 100 ms a page, remembers its jobs and has nothing wrong with it.
-    pub fn new(name: impl Into<String>, address: IpAddr) -> PrinterSpec {
-        PrinterSpec {
-            name: name.into(),
-            profile: profiles::default_profile(),
-            address,
-            port: 0,
-            tls: false,
-            location: "2nd floor".to_owned(),
-            priority: 30,
-            faults: Vec::new(),
-            history: History::Keep,
-            page_time: Duration::from_millis(100),
-            time_out: Duration::from_secs(60),
-        }
-    }
-}
-
-/// How long a printer remembers finished jobs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum History {
-    /// The last 2,000, until the power goes.
-    Keep,
-    /// So long.
-    Forget(Duration),
-    /// Not at all: a finished job is unknown at once.
-    None,
-}
-
-impl FromStr for History {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<History, String> {
-        match text.split_once(':') {
-            None if text == "keep" => Ok(History::Keep),
-            None if text == "none" => Ok(History::None),
-            Some(("forget", seconds)) => match seconds.parse() {
-                Ok(seconds) => Ok(History::Forget(Duration::from_secs(seconds))),
-                Err(_) => Err(format!("`{seconds}` is no number of seconds")),
-            },
-            _ => Err(format!("`{text}` is no history: use keep, forget:SECONDS or none")),
-        }
-    }
-}
-
-/// Who a printer is.
-#[derive(Debug, Clone)]
-pub(crate) struct Identity {
-    name: String,
-    location: String,
-    uuid: String,
-    serial: String,
-    host: String,
-}
-
-impl Identity {
-    fn new(spec: &PrinterSpec, seed: &str) -> Identity {
-        let hash = Sha256::digest(format!("printgate simulate\0{seed}\0{}", spec.name));
-        let mut bytes = [0u8; 16];
-        bytes.iter_mut().zip(hash.iter()).for_each(|(to, from)| *to = *from);
-        // A random UUID in form (RFC 9562 §5.4).
-        bytes[6] = bytes[6] & 0x0f | 0x40;
-        bytes[8] = bytes[8] & 0x3f | 0x80;
-        let hex = data_encoding::HEXLOWER.encode(&bytes);
-        let (a, rest) = hex.split_at(8);
-        let (b, rest) = rest.split_at(4);
-        let (c, rest) = rest.split_at(4);
-        let (d, e) = rest.split_at(4);
-        let serial: String = data_encoding::BASE32_NOPAD.encode(&hash).chars().take(10).collect();
-        Identity {
-            name: spec.name.clone(),
-            location: spec.location.clone(),
-            uuid: format!("{a}-{b}-{c}-{d}-{e}"),
-            host: format!("{}{}.local", spec.profile.make.to_ascii_lowercase(), serial.to_ascii_lowercase()),
-            serial,
-        }
-    }
-}
 
 /// Why an office cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -482,9 +354,8 @@ impl Inner {
     }
 
     async fn stop(&self) {
-        for printer in &self.printers {
-            printer.switch_off(self.announcer.as_ref()).await;
-        }
+        let all = self.printers.iter().map(|printer| printer.switch_off(self.announcer.as_ref()));
+        futures_util::future::join_all(all).await;
         if let Some(announcer) = &self.announcer {
             announcer.stop().await;
         }
@@ -532,12 +403,7 @@ impl Printer {
         for fault in &spec.faults {
             device.faults.set(fault.clone());
         }
-        let shared = Arc::new(Shared {
-            device: Mutex::new(device),
-            wake: Notify::new(),
-            reach: Mutex::new(reach),
-            tls: Mutex::new(tls),
-        });
+        let shared = Arc::new(Shared { device: Mutex::new(device), wake: Notify::new(), reach, tls: Mutex::new(tls) });
         let printer = Printer { spec, identity, address, directory, shared, power: Mutex::new(None) };
         Ok((printer, listener))
     }
@@ -558,7 +424,7 @@ impl Printer {
                 address: self.spec.address,
                 port: self.address.port(),
                 priority: self.spec.priority,
-                reach: &self.shared.reach(),
+                reach: &self.shared.reach,
             })?,
         };
         *self.power() = Some(Power { off, tasks, services });
@@ -579,7 +445,7 @@ impl Printer {
     }
 
     fn info(&self) -> PrinterInfo {
-        let reach = self.shared.reach();
+        let reach = self.shared.reach.clone();
         PrinterInfo {
             name: self.spec.name.clone(),
             uri: reach.uri,
@@ -598,18 +464,4 @@ impl Printer {
 
 async fn listen(name: &str, address: SocketAddr) -> Result<TcpListener, SimulateError> {
     TcpListener::bind(address).await.map_err(|error| SimulateError::Listen { name: name.to_owned(), address, error })
-}
-
-/// `count` printers of all profiles in turn, at 127.0.83.1 and up, on free ports.
-pub fn default_printers(count: u8) -> Vec<PrinterSpec> {
-    let places = [("Colour", "2nd floor"), ("Reception", "Ground floor"), ("Labels", "Warehouse")];
-    (0..count)
-        .zip(profiles::PROFILES.iter().zip(places).cycle())
-        .map(|(index, (profile, (name, location)))| {
-            let round = usize::from(index) / places.len();
-            let name = if round == 0 { name.to_owned() } else { format!("{name} {}", round + 1) };
-            let address = Ipv4Addr::new(127, 0, 83, index.saturating_add(1));
-            PrinterSpec { profile, location: location.to_owned(), ..PrinterSpec::new(name, address.into()) }
-        })
-        .collect()
 }

@@ -182,7 +182,7 @@ pub(super) fn sniff(head: &[u8], profile: &Profile) -> Option<&'static str> {
         h if h.starts_with(b"%PDF-") => "application/pdf",
         h if h.starts_with(b"UNIRAST\0") => "image/urf",
         h if h.starts_with(b"RaS2") => "image/pwg-raster",
-        h if h.starts_with(&[0xff, 0xd8, 0xff]) => "image/jpeg",
+        [0xff, 0xd8, 0xff, ..] => "image/jpeg",
         h if h.starts_with(b"^XA") => "application/vnd.zebra-zpl",
         _ => return None,
     };

@@ -50,7 +50,7 @@ pub(super) struct Shared {
     pub(super) device: Mutex<Device>,
     /// Wakes the printing task.
     pub(super) wake: Notify,
-    pub(super) reach: Mutex<Reach>,
+    pub(super) reach: Reach,
     pub(super) tls: Mutex<Option<Arc<ServerConfig>>>,
 }
 
@@ -58,10 +58,6 @@ impl Shared {
     /// The device. A panic while it was held is a bug that shows elsewhere; the state itself stays consistent enough.
     pub(super) fn device(&self) -> MutexGuard<'_, Device> {
         self.device.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn reach(&self) -> Reach {
-        self.reach.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn tls(&self) -> Option<Arc<ServerConfig>> {
@@ -175,7 +171,7 @@ async fn respond(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Resu
         .and_then(|value| value.to_str().ok())
         .is_some_and(|value| value.split(';').next().unwrap_or_default().trim() == "application/ipp");
     if request.method() == Method::GET || request.method() == Method::HEAD {
-        return Ok(page(&shared));
+        return Ok(if request.uri().path() == "/icon.png" { icon() } else { page(&shared) });
     }
     if request.method() != Method::POST {
         return Ok(plain(StatusCode::METHOD_NOT_ALLOWED, "use POST"));
@@ -212,13 +208,13 @@ fn is_job_path(path: &str) -> bool {
 
 /// The encoded answer, after whatever had to be received.
 async fn carry_out(shared: &Arc<Shared>, request: &Request, upload: &mut Upload) -> Result<Bytes, Dropped> {
-    let reach = shared.reach();
+    let reach = &shared.reach;
     let has_document = if request.is(Operation::PrintJob) || request.is(Operation::SendDocument) {
         upload.has_more().await?
     } else {
         false
     };
-    let step = service::begin(&mut shared.device(), &reach, request, has_document, Instant::now());
+    let step = service::begin(&mut shared.device(), reach, request, has_document, Instant::now());
     shared.wake.notify_one();
     let answer = match step {
         Step::Answer(answer) => {
@@ -226,7 +222,7 @@ async fn carry_out(shared: &Arc<Shared>, request: &Request, upload: &mut Upload)
             answer
         }
         Step::Receive { job, last, unsupported } => match upload.receive(job, last).await {
-            Ok(()) => service::job_answer(&shared.device(), &reach, job, unsupported),
+            Ok(()) => service::job_answer(&shared.device(), reach, job, unsupported),
             Err(Failure::Gone(cause)) => {
                 tracing::info!(job, cause, "document incomplete: job aborted");
                 return Err(Dropped);
@@ -467,6 +463,14 @@ fn ipp_response(body: Body) -> Response<Body> {
 fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     let mut response = Response::new(full(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;
+    response
+}
+
+/// One black pixel, where `printer-icons` points.
+fn icon() -> Response<Body> {
+    const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\0\0\0\0\x3a\x7e\x9b\x55\0\0\0\nIDATx\x9cc`\0\0\0\x02\0\x01\x48\xaf\xa4\x71\0\0\0\0IEND\xaeB`\x82";
+    let mut response = Response::new(full(Bytes::from_static(PNG)));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("image/png"));
     response
 }
 

@@ -239,7 +239,12 @@ fn operation(
         }
         Operation::CancelMyJobs => {
             let user = request.user();
-            let mine = device.jobs.values().filter(|job| !job.is_done() && job.ticket.user == user);
+            let listed: Option<Vec<i32>> = request
+                .get("job-ids")
+                .map(|ids| members(ids).iter().filter_map(|id| id.as_integer().copied()).collect());
+            let mine = device.jobs.values().filter(|job| {
+                !job.is_done() && job.ticket.user == user && listed.as_ref().is_none_or(|ids| ids.contains(&job.id))
+            });
             for job in mine.map(|job| job.id).collect::<Vec<_>>() {
                 device.cancel(job, now).map_err(refusal)?;
             }
@@ -446,6 +451,7 @@ fn supports(device: &Device, name: &str, value: &IppValue) -> bool {
         "print-color-mode" => is_one_of(&attributes::color_modes(device)),
         "print-content-optimize" => is_one_of(&["auto", "graphic", "photo", "text"]),
         "print-quality" => is_enum_of(&[3, 4, 5]),
+        "print-rendering-intent" => is_one_of(&["auto"]),
         "print-scaling" => is_one_of(&["auto", "auto-fit", "fill", "fit", "none"]),
         "printer-resolution" => {
             matches!(value, IppValue::Resolution { cross_feed, feed, units: 3 }

@@ -56,6 +56,8 @@ pub struct Message {
 pub struct Commit {
     /// Printers' rows: id and JSON.
     pub printers: Vec<(String, String)>,
+    /// Printers that are no more, merged into another: their rows and shadows go.
+    pub gone: Vec<String>,
     /// What shadows should say.
     pub shadows: Vec<(String, Value)>,
     /// Messages.
@@ -102,6 +104,10 @@ impl GatewayStore {
                         "INSERT INTO printer (id, body) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET body = ?2",
                     )?
                     .execute([id, body])?;
+                }
+                for id in &commit.gone {
+                    tx.execute("DELETE FROM printer WHERE id = ?1", [id])?;
+                    tx.execute("DELETE FROM shadow WHERE printer = ?1", [id])?;
                 }
                 for (printer, latest) in &commit.shadows {
                     tx.prepare_cached(

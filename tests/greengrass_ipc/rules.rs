@@ -409,6 +409,25 @@ async fn rule_6_dropping_a_subscription_ends_the_stream_at_the_nucleus() {
 }
 
 #[tokio::test]
+async fn dropping_the_last_handle_closes_the_connection_even_if_the_nucleus_does_not_read() {
+    let server = Server::start();
+    let (client, mut peer, _) = server.connect(impatient()).await;
+    let (subscription, ()) = tokio::join!(client.subscribe_to_iot_core("a/#"), async {
+        let request = peer.expect("SubscribeToIoTCore").await;
+        peer.subscribed(&request).await;
+    });
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..100 {
+        let client = client.clone();
+        tasks.spawn(async move { client.publish_to_iot_core("t", &[7; 7_000]).await });
+    }
+    while within("the callers", tasks.join_next()).await.is_some() {}
+    drop(client);
+    let reason = within("the end", subscription.unwrap().recv()).await.unwrap_err();
+    assert!(reason.contains("our side"), "{reason}");
+}
+
+#[tokio::test]
 async fn rule_6_a_lost_connection_fails_what_waits() {
     let server = Server::start();
     let (client, mut peer, _) = server.connect(limits()).await;

@@ -40,7 +40,7 @@ pub(crate) fn limits() -> ConnectionLimits {
 
 /// Limits under which every request gives up soon.
 pub(crate) fn impatient() -> ConnectionLimits {
-    ConnectionLimits { timeout: Duration::from_millis(60), ..ConnectionLimits::default() }
+    ConnectionLimits { timeout: Duration::from_millis(300), ..ConnectionLimits::default() }
 }
 
 pub(crate) fn quick_backoff() -> Backoff {

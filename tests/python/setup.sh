@@ -8,7 +8,13 @@ done_mark=$venv/requirements.installed
 if [ -x "$venv/bin/python" ] && cmp -s "$here/requirements.txt" "$done_mark"; then
     exit 0
 fi
-mkdir -p "$(dirname "$venv")"
+mkdir -p "$venv"
+# Tests of several processes start together: one installs, the others wait and find it done.
+exec 9>"$venv.lock"
+flock 9
+if cmp -s "$here/requirements.txt" "$done_mark"; then
+    exit 0
+fi
 python3 -m venv "$venv"
 "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"
 cp "$here/requirements.txt" "$done_mark"

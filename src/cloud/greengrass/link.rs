@@ -26,6 +26,7 @@
 //!
 //! Consumer contract: read the events without long pauses. Messages wait in bounded queues, one for each filter, while
 //! the consumer is busy; what does not fit is dropped and counted ([`Link::dropped`]), the socket is never stalled.
+//! Messages of one filter stay in order; between filters there is none.
 //! `Up`, `Down` and `Refused` are never dropped: the supervisor waits with them, and with everything else it would do.
 //! Messages may arrive before the first `Up` (their filter is in, others are not) and a few after `Down`.
 

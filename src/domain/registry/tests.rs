@@ -1,7 +1,324 @@
 use super::*;
 use crate::domain::endpoint::EndpointKind;
 use proptest::prelude::*;
+use std::net::{IpAddr, Ipv4Addr};
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+fn uuid(n: u8) -> String {
+    format!("1c852a4d-b800-1f08-abcd-d4c9ef00c3{n:02x}")
+}
+
+fn evidence(serial: Option<&str>, uuid: Option<String>) -> Evidence {
+    Evidence { make: Some("HP".into()), model: Some("M402".into()), serial: serial.map(Into::into), uuid, mac: None }
+}
+
+fn sighting(instance: &str, kind: EndpointKind, host: &str, ip: u8, evidence: Evidence) -> Sighting {
+    let service = if kind == EndpointKind::Ipps { "_ipps" } else { "_ipp" };
+    Sighting {
+        key: format!("{instance}.{service}._tcp.local."),
+        name: instance.into(),
+        host: host.into(),
+        endpoint: Endpoint {
+            kind,
+            host: host.into(),
+            addresses: vec![IpAddr::V4(Ipv4Addr::new(10, 0, 0, ip))],
+            scope_id: 0,
+            port: 631,
+            path: "/ipp/print".into(),
+        },
+        priority: 0,
+        evidence,
+        location: None,
+        formats: vec![],
+    }
+}
+
+fn found(s: &Sighting) -> Event {
+    Event::Sighting(Box::new(s.clone()))
+}
+
+fn answered(key: &str, evidence: Evidence) -> Event {
+    let identity = Identity { evidence, name: None, location: None, pin: None };
+    Event::ProbeAnswered { key: key.into(), identity: Box::new(identity) }
+}
+
+fn polled(id: &PrinterId, key: &str, evidence: Evidence) -> Event {
+    let identity = Identity { evidence, name: None, location: None, pin: None };
+    Event::PollAnswered { id: id.clone(), key: key.into(), identity: Box::new(identity) }
+}
+
+/// Takes a sighting and answers its probe; returns the id.
+fn adopt(registry: &mut Registry, s: &Sighting, answer: Evidence, now: Timestamp) -> PrinterId {
+    registry.apply(found(s), now);
+    registry.apply(answered(&s.key, answer), now);
+    registry.owner(&s.key).unwrap().clone()
+}
+
+use EndpointKind::{Ipp, Ipps};
+
+#[test]
+fn an_id_is_minted_only_after_the_probe_answered() {
+    let mut r = Registry::default();
+    let s = sighting("Laser", Ipp, "hp1.local", 1, evidence(None, Some(uuid(1))));
+    let effects = r.apply(found(&s), at(0));
+    assert_eq!(effects, [Effect::Probe { key: s.key.clone(), endpoint: s.endpoint.clone() }]);
+    assert_eq!((r.printers().count(), r.quarantined()), (0, 1));
+    // Seen again meanwhile: no second probe.
+    assert_eq!(r.apply(found(&s), at(1)), []);
+    let effects = r.apply(answered(&s.key, evidence(Some("PHB1234567"), None)), at(2));
+    let id = r.owner(&s.key).unwrap().clone();
+    assert_eq!(effects, [Effect::Adopted(id.clone())]);
+    assert_eq!(id, identity::mint(&evidence(Some("PHB1234567"), None), &Fallback::default()));
+}
+
+#[test]
+fn ipp_and_ipps_of_one_host_are_one_printer_and_tls_comes_first() {
+    let mut r = Registry::default();
+    let e = evidence(None, Some(uuid(1)));
+    let plain = sighting("Laser", Ipp, "hp1.local", 1, e.clone());
+    let tls = sighting("Laser", Ipps, "HP1.local", 1, e.clone());
+    let id = adopt(&mut r, &plain, e.clone(), at(0));
+    assert_eq!(r.apply(found(&tls), at(1)), [Effect::Changed(id.clone())]);
+    let keys: Vec<_> = r.get(&id).unwrap().preferred().iter().map(|e| e.key.clone()).collect();
+    assert_eq!(keys, [tls.key.clone(), plain.key.clone()]);
+
+    // The same before the probe: one device waits, not two; TLS failing leaves the plain one to be asked.
+    let mut r = Registry::default();
+    r.apply(found(&plain), at(0));
+    assert_eq!(r.apply(found(&tls), at(0)), []);
+    assert_eq!(r.quarantined(), 1);
+    let next = r.apply(Event::ProbeFailed { key: plain.key }, at(1));
+    assert_eq!(next, [Effect::Probe { key: tls.key.clone(), endpoint: tls.endpoint }]);
+    let effects = r.apply(Event::ProbeFailed { key: tls.key }, at(2));
+    assert_eq!(effects, [Effect::Adopted(id)]);
+}
+
+#[test]
+fn a_new_address_or_name_keeps_the_id() {
+    let mut r = Registry::default();
+    let e = evidence(Some("PHB1234567"), Some(uuid(1)));
+    let old = sighting("Laser", Ipp, "hp1.local", 1, evidence(None, Some(uuid(1))));
+    let id = adopt(&mut r, &old, e.clone(), at(0));
+    // The same service under another address.
+    let moved = sighting("Laser", Ipp, "hp1.local", 77, evidence(None, Some(uuid(1))));
+    assert_eq!(r.apply(found(&moved), at(10)), [Effect::Changed(id.clone())]);
+    // Renamed, other host name, no goodbye: the serial decides.
+    let renamed = sighting("Laser 2", Ipp, "hp1-2.local", 78, Evidence::default());
+    assert_eq!(adopt(&mut r, &renamed, e, at(20)), id);
+    assert_eq!(r.printers().count(), 1);
+}
+
+#[test]
+fn cloned_uuids_do_not_join_two_printers_that_both_answer() {
+    let mut r = Registry::default();
+    let e = evidence(None, Some(uuid(1)));
+    let a = sighting("A", Ipp, "a.local", 1, e.clone());
+    let b = sighting("B", Ipp, "b.local", 2, e.clone());
+    let first = adopt(&mut r, &a, e.clone(), at(0));
+    r.apply(found(&b), at(1));
+    assert_eq!(r.apply(answered(&b.key, e.clone()), at(2)), [Effect::CheckNow(first.clone())]);
+    let effects = r.apply(polled(&first, &a.key, e.clone()), at(3));
+    let second = r.owner(&b.key).unwrap().clone();
+    assert_eq!(effects, [Effect::Adopted(second.clone())]);
+    assert_ne!(first, second);
+
+    // The same, but the old place is silent: the printer has moved.
+    let mut r = Registry::default();
+    let first = adopt(&mut r, &a, e.clone(), at(0));
+    r.apply(found(&b), at(1));
+    r.apply(answered(&b.key, e), at(2));
+    assert_eq!(r.apply(Event::PollFailed { id: first.clone() }, at(3)), [Effect::Changed(first.clone())]);
+    assert_eq!(r.owner(&b.key), Some(&first));
+}
+
+#[test]
+fn an_address_taken_over_by_another_printer_is_taken_from_the_first() {
+    let mut r = Registry::default();
+    let a = sighting("A", Ipp, "a.local", 1, evidence(None, Some(uuid(1))));
+    let first = adopt(&mut r, &a, evidence(Some("AAA111"), Some(uuid(1))), at(0));
+    let effects = r.apply(polled(&first, &a.key, evidence(Some("BBB222"), Some(uuid(2)))), at(1));
+    let second = r.owner(&a.key).unwrap().clone();
+    assert_eq!(effects, [Effect::Changed(first.clone()), Effect::Adopted(second.clone())]);
+    assert!(r.get(&first).unwrap().endpoints.is_empty());
+    assert_ne!(first, second);
+}
+
+#[test]
+fn a_uuid_made_anew_at_each_start_keeps_the_id() {
+    let mut r = Registry::default();
+    let first = sighting("A", Ipp, "a.local", 1, evidence(None, Some(uuid(1))));
+    let id = adopt(&mut r, &first, evidence(None, Some(uuid(1))), at(0));
+    let again = sighting("A", Ipp, "a.local", 1, evidence(None, Some(uuid(2))));
+    assert_eq!(r.apply(found(&again), at(1)), [Effect::Changed(id.clone())]);
+    assert_eq!(r.apply(polled(&id, &again.key, evidence(None, Some(uuid(2)))), at(2)), []);
+    assert_eq!(r.printers().count(), 1);
+}
+
+#[test]
+fn a_serial_learned_late_merges_into_the_older_id_which_answers_for_both() {
+    let mut r = Registry::default();
+    let a = sighting("A", Ipp, "a.local", 1, evidence(None, Some(uuid(1))));
+    let b = sighting("B", Ipp, "b.local", 2, evidence(None, Some(uuid(2))));
+    let older = adopt(&mut r, &a, evidence(Some("SER123"), Some(uuid(1))), at(0));
+    let younger = adopt(&mut r, &b, evidence(None, Some(uuid(2))), at(5));
+    let effects = r.apply(polled(&younger, &b.key, evidence(Some("ser123"), Some(uuid(2)))), at(6));
+    assert!(effects.contains(&Effect::Merged { survivor: older.clone(), absorbed: younger.clone() }), "{effects:?}");
+    assert_eq!(r.get(&younger).map(|p| &p.id), Some(&older));
+    assert_eq!(r.printers().count(), 1);
+    // Stored and restored, the alias still leads there and the id is not minted for anybody else.
+    let restored = Registry::restore(r.printers().cloned());
+    assert_eq!(restored.get(&younger).map(|p| &p.id), Some(&older));
+    assert_eq!(restored.check(), Ok(()));
+}
+
+#[test]
+fn an_empty_database_mints_the_same_ids() {
+    let sightings: Vec<_> = (0..9)
+        .map(|n| {
+            let (instance, host) = (format!("P{n}"), format!("p{n}.local"));
+            let e = if n % 3 == 0 { Evidence::default() } else { evidence(None, Some(uuid(n))) };
+            sighting(&instance, Ipp, &host, n, e)
+        })
+        .collect();
+    let ids = |order: &mut dyn Iterator<Item = &Sighting>| -> BTreeSet<PrinterId> {
+        let mut r = Registry::default();
+        for s in order {
+            r.apply(found(s), at(0));
+            r.apply(Event::ProbeFailed { key: s.key.clone() }, at(1));
+        }
+        r.printers().map(|p| p.id.clone()).collect()
+    };
+    let forward = ids(&mut sightings.iter());
+    assert_eq!(forward.len(), 9);
+    assert_eq!(forward, ids(&mut sightings.iter().rev()));
+}
+
+#[test]
+fn the_registry_is_bounded_and_says_what_it_refuses() {
+    let mut r = Registry::default();
+    for n in 0..MAX_PRINTERS + 5 {
+        let e = Evidence::default();
+        r.apply(found(&sighting(&format!("P{n}"), Ipp, &format!("p{n}.local"), 1, e)), at(0));
+    }
+    assert_eq!((r.quarantined(), r.refused()), (MAX_PRINTERS, 5));
+    let long = sighting(&"x".repeat(600), Ipp, "h.local", 1, Evidence::default());
+    assert!(matches!(&r.apply(found(&long), at(0))[..], [Effect::Refused { key, .. }] if key.len() <= 120));
+    let mut r = Registry::default();
+    let e = evidence(None, Some(uuid(1)));
+    let id = adopt(&mut r, &sighting("A", Ipp, "a.local", 1, e.clone()), e.clone(), at(0));
+    for n in 0..40 {
+        r.apply(found(&sighting(&format!("A{n}"), Ipp, "a.local", 1, e.clone())), at(n));
+    }
+    assert_eq!(r.get(&id).unwrap().endpoints.len(), MAX_ENDPOINTS);
+}
+
+/// A small office: devices with a serial each, some without it in their announcements, some sharing a UUID, seen under
+/// changing names and hosts.
+#[derive(Debug, Clone)]
+enum Step {
+    See { device: u8, place: u8, tls: bool },
+    Answer { slot: usize },
+    Fail { slot: usize },
+    Poll { slot: usize, device: Option<u8> },
+    Lose { place: u8, tls: bool },
+    Restart,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let tls = any::<bool>;
+    prop_oneof![
+        4 => (0..4u8, 0..6u8, tls()).prop_map(|(device, place, tls)| Step::See { device, place, tls }),
+        4 => any::<usize>().prop_map(|slot| Step::Answer { slot }),
+        1 => any::<usize>().prop_map(|slot| Step::Fail { slot }),
+        3 => (any::<usize>(), proptest::option::of(0..4u8)).prop_map(|(slot, device)| Step::Poll { slot, device }),
+        1 => (0..6u8, tls()).prop_map(|(place, tls)| Step::Lose { place, tls }),
+        1 => Just(Step::Restart),
+    ]
+}
+
+fn truth(device: u8) -> Evidence {
+    // Devices 0 and 1 share a UUID.
+    evidence(Some(&format!("SERIAL{device}")), Some(uuid(device.max(1))))
+}
+
+fn announced(device: u8) -> Evidence {
+    if device == 2 { Evidence::default() } else { Evidence { serial: None, ..truth(device) } }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn never_two_printers_with_one_serial_and_never_a_broken_invariant(steps in proptest::collection::vec(step(), 1..60)) {
+        let mut r = Registry::default();
+        // Who is at which key in truth, and which probes are open.
+        let mut there: BTreeMap<String, u8> = BTreeMap::new();
+        let mut probes: Vec<String> = Vec::new();
+        for (n, step) in steps.into_iter().enumerate() {
+            let now = at(n as i64);
+            let take = |probes: &mut Vec<String>, slot: usize| {
+                (!probes.is_empty()).then(|| probes.remove(slot % probes.len()))
+            };
+            let event = match step {
+                Step::See { device, place, tls } => {
+                    let kind = if tls { Ipps } else { Ipp };
+                    let s = sighting(&format!("P{place}"), kind, &format!("h{place}.local"), place, announced(device));
+                    there.insert(s.key.clone(), device);
+                    found(&s)
+                }
+                Step::Answer { slot } => {
+                    let Some(key) = take(&mut probes, slot) else { continue };
+                    let Some(device) = there.get(&key) else { continue };
+                    answered(&key, truth(*device))
+                }
+                Step::Fail { slot } => {
+                    let Some(key) = take(&mut probes, slot) else { continue };
+                    Event::ProbeFailed { key }
+                }
+                Step::Poll { slot, device } => {
+                    let all: Vec<_> = r.printers()
+                        .flat_map(|p| p.endpoints.iter().map(|e| (p.id.clone(), e.key.clone()))).collect();
+                    if all.is_empty() { continue }
+                    let (id, key) = &all[slot % all.len()];
+                    match device.or(there.get(key).copied()) {
+                        Some(device) => polled(id, key, truth(device)),
+                        None => Event::PollFailed { id: id.clone() },
+                    }
+                }
+                Step::Lose { place, tls } => {
+                    let service = if tls { "_ipps" } else { "_ipp" };
+                    Event::Lost { key: format!("P{place}.{service}._tcp.local.") }
+                }
+                Step::Restart => {
+                    let rows = serde_json::to_string(&r.printers().cloned().collect::<Vec<_>>()).unwrap();
+                    r = Registry::restore(serde_json::from_str::<Vec<Printer>>(&rows).unwrap());
+                    probes.clear();
+                    prop_assert_eq!(r.check(), Ok(()));
+                    continue;
+                }
+            };
+            let before: BTreeSet<_> = r.printers().map(|p| p.id.clone()).collect();
+            for effect in r.apply(event, now) {
+                match effect {
+                    Effect::Probe { key, .. } => probes.push(key),
+                    Effect::Adopted(id) => prop_assert!(r.get(&id).is_some()),
+                    _ => {}
+                }
+            }
+            prop_assert_eq!(r.check(), Ok(()));
+            // Ids stick: every one that was there still leads to a printer.
+            for id in before {
+                prop_assert!(r.get(&id).is_some(), "{} is gone", id);
+            }
+            let mut serials = BTreeSet::new();
+            for p in r.printers() {
+                if let Some(serial) = &p.evidence.serial {
+                    prop_assert!(serials.insert(serial.clone()), "{} twice", serial);
+                }
+            }
+        }
+    }
 }

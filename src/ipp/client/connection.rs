@@ -2,7 +2,7 @@
 
 use super::body::RequestBody;
 use super::error::{Error, Progress, Refusal, Step};
-use super::{Attempt, Client, Kind, Response, Target, lock, tls};
+use super::{Attempt, Client, Kind, Response, Target, Task, lock, tls};
 use crate::domain::net::is_print_port;
 use crate::ipp::request::Request;
 use http_body_util::BodyExt;
@@ -20,7 +20,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::task::JoinHandle;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 /// Addresses tried for one connection.
@@ -31,17 +31,9 @@ const MAX_BUFFER: usize = 128 * 1024;
 
 pub(super) struct Connection {
     sender: SendRequest<RequestBody>,
-    driver: Driver,
+    /// Moves the connection's bytes.
+    driver: Task<hyper::Result<()>>,
     pub(super) meter: Arc<Meter>,
-}
-
-/// The task that moves the connection's bytes; ends with the connection.
-struct Driver(JoinHandle<hyper::Result<()>>);
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl Connection {
@@ -104,7 +96,7 @@ impl Client {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.lost(&error, &meter))?;
-        Ok(Connection { sender, driver: Driver(tokio::spawn(connection)), meter })
+        Ok(Connection { sender, driver: Task(tokio::spawn(connection)), meter })
     }
 
     /// One request and its answer.
@@ -166,6 +158,8 @@ impl Client {
             tokio::select! {
                 biased;
                 head = &mut sending => return head.map_err(|error| self.lost(&error, meter)),
+                // Another limit holds from here on.
+                () = meter.done.notified() => {}
                 () = tokio::time::sleep_until(deadline) => {}
             }
         }
@@ -281,6 +275,8 @@ pub(super) struct Meter {
     /// Milliseconds from `base` to the last write that took something, or to the request's begin.
     last_write: AtomicU64,
     body_done: AtomicBool,
+    /// Wakes who waits under the limit for writing.
+    done: Notify,
     write_error: Mutex<Option<io::Error>>,
 }
 
@@ -292,6 +288,7 @@ impl Meter {
             read: AtomicBool::new(false),
             last_write: AtomicU64::new(0),
             body_done: AtomicBool::new(false),
+            done: Notify::new(),
             write_error: Mutex::new(None),
         }
     }
@@ -323,6 +320,7 @@ impl Meter {
     /// The last octet of the request was handed over.
     pub(super) fn set_body_done(&self) {
         self.body_done.store(true, Ordering::SeqCst);
+        self.done.notify_one();
     }
 
     /// Whether the printer said anything since the request began.

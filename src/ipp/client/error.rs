@@ -16,7 +16,7 @@ pub enum Progress {
     /// Octets of the request were, or may have been, written; no HTTP answer was read. Whether a document is among them:
     /// see `sent` of [`super::Client::call_with_document`].
     RequestWritten,
-    /// The printer answered with something, and it was no IPP message.
+    /// The printer answered with something, and it was no IPP message: what it did with the request is unknown.
     Answered,
 }
 

@@ -41,6 +41,8 @@ pub(super) async fn serve(client_id: String, host: String, port: u16, ready: wat
         Ok(pair) => pair,
         Err(error) => return tracing::error!(%error, "the shadow service's MQTT client cannot be made"),
     };
+    // The service answers at once; only the nucleus's own link has lite's delays.
+    events.network_options.set_tcp_nodelay(true);
     let mut shadows = Shadows::default();
     let mut confirmed = 0;
     loop {
@@ -90,6 +92,9 @@ enum Operation {
     Update,
     Delete,
 }
+
+/// What to publish under a request's topic: the last level and the payload.
+type Answers = Vec<(&'static str, Value)>;
 
 /// A request's topic, taken apart.
 struct Address<'a> {
@@ -149,7 +154,7 @@ impl Shadows {
         address: &Address<'_>,
         payload: &[u8],
         now: i64,
-    ) -> Result<Vec<(&'static str, Value)>, (Rejection, Option<String>)> {
+    ) -> Result<Answers, (Rejection, Option<String>)> {
         if address.operation == Operation::Update {
             let request = Request::parse_update(payload)?;
             let token = request.client_token.clone();
@@ -176,5 +181,56 @@ impl Shadows {
                 Err((Rejection::new(404, message), request.client_token))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_requests_with_names_that_aws_allows_are_answered() {
+        for (topic, name) in [
+            ("$aws/things/gw/shadow/get", Some("gw")),
+            ("$aws/things/gw:1/shadow/name/hp-1/update", Some("gw:1~hp-1")),
+            ("$aws/things/gw/shadow/name/$x/delete", Some("gw~$x")),
+            ("$aws/things/gw/shadow/name//get", None),
+            ("$aws/things/gw/shadow/name/a b/get", None),
+            ("$aws/things//shadow/get", None),
+            ("$aws/things/g\u{fc}/shadow/get", None),
+            ("$aws/things/gw/shadow/update/accepted", None),
+            ("$aws/things/gw/shadow/x/get", None),
+            ("$aws/things/gw/jobs/get", None),
+        ] {
+            assert_eq!(Address::parse(topic).map(|a| a.name).as_deref(), name, "{topic}");
+        }
+        assert!(Address::parse(&format!("$aws/things/{}/shadow/get", "x".repeat(129))).is_none());
+        assert!(Address::parse(&format!("$aws/things/x/shadow/name/{}/get", "x".repeat(65))).is_none());
+    }
+
+    #[test]
+    fn classic_and_named_shadows_are_apart() {
+        let mut shadows = Shadows::default();
+        let update = br#"{"state":{"reported":{"a":1}}}"#;
+        let topics: Vec<_> =
+            shadows.answer("$aws/things/gw/shadow/update", update, 1).into_iter().map(|(topic, _)| topic).collect();
+        assert_eq!(topics, ["$aws/things/gw/shadow/update/accepted", "$aws/things/gw/shadow/update/documents"]);
+        let answers = shadows.answer("$aws/things/gw/shadow/name/p/get", br#"{"clientToken":"t"}"#, 5);
+        let expected =
+            json!({"code": 404, "message": "No shadow exists with name: 'gw~p'", "timestamp": 5, "clientToken": "t"});
+        assert_eq!(answers, [("$aws/things/gw/shadow/name/p/get/rejected".to_owned(), expected)]);
+    }
+
+    #[test]
+    fn the_number_of_shadows_is_bounded() {
+        let mut shadows = Shadows::default();
+        let update = br#"{"state":{}}"#;
+        for n in 0..MAX_SHADOWS {
+            shadows.answer(&format!("$aws/things/t{n}/shadow/update"), update, 1);
+        }
+        let answer = shadows.answer("$aws/things/more/shadow/update", update, 1);
+        assert_eq!(answer.first().map(|(_, a)| a["code"].clone()), Some(json!(429)));
+        let answer = shadows.answer("$aws/things/t0/shadow/update", update, 1);
+        assert_eq!(answer.first().map(|(_, a)| a["version"].clone()), Some(json!(2)));
     }
 }

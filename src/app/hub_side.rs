@@ -1,0 +1,264 @@
+//! The hub's side of the composition: mDNS in, polls over IPP, commits to the store, the directory for jobs.
+
+use super::{Stores, signed};
+use crate::cloud::wire::{self, Topics};
+use crate::config::Config;
+use crate::discovery::mdns::{Mdns, MdnsOptions};
+use crate::discovery::{local_networks, loopback_networks};
+use crate::domain::endpoint::Endpoint;
+use crate::domain::ids::GatewayName;
+use crate::domain::net::PrinterPolicy;
+use crate::domain::registry::Pin;
+use crate::domain::schedule::Intervals;
+use crate::hub::{
+    self, BoxFuture, HubOutput, HubPorts, HubSettings, HubState, PollAnswer, PollError, PollErrorKind, Poller,
+    PrinterRow, Printers, Record, RecordBody,
+};
+use crate::ipp::client::{Client, Error as IppError, Fingerprint, Target, Timeouts};
+use crate::ipp::decode;
+use crate::ipp::request::Request;
+use crate::jobs::{Directory, Known, Reach};
+use crate::store::gateway::{Class, Commit, GatewayStore, Message};
+use crate::store::{StoreError, Wake};
+use crate::uplink::message_id;
+use jiff::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// Sightings that may wait for the hub.
+const SIGHTINGS: usize = 256;
+/// Pause after the store refused a commit.
+const STORE_PAUSE: Duration = Duration::from_secs(2);
+
+/// Starts mDNS and the hub.
+pub(super) async fn start(
+    gateway: &GatewayName,
+    topics: &Topics,
+    config: &Config,
+    stores: &Stores,
+    printers: &Printers,
+    wake: &Wake,
+    cancel: &CancellationToken,
+) -> anyhow::Result<JoinHandle<()>> {
+    let mut rows = Vec::new();
+    for body in stores.gateway.printers().await? {
+        match serde_json::from_str::<PrinterRow>(&body) {
+            Ok(row) => rows.push(row),
+            Err(error) => tracing::error!(%error, "a printer's row does not read back; it will be found anew"),
+        }
+    }
+    if !rows.is_empty() {
+        tracing::info!(printers = rows.len(), "printers known");
+    }
+
+    let (sightings, discovery) = mpsc::channel(SIGHTINGS);
+    if config.mdns {
+        let mut options = MdnsOptions::new(policy(config));
+        options.loopback = config.loopback;
+        let cancel = cancel.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = cancel.cancelled() => {}
+                () = Mdns::new(options).run(sightings) => {}
+            }
+        });
+    }
+    let (_, poll_now) = mpsc::channel(1);
+    let settings = HubSettings {
+        gateway: gateway.clone(),
+        intervals: Intervals { idle: signed(config.poll_idle), fast: signed(config.poll_busy), ..Intervals::default() },
+        seed: seed(),
+    };
+    let state = HubState::new(settings, rows, Timestamp::now());
+    let committer = Committer {
+        gateway: gateway.clone(),
+        topics: topics.clone(),
+        store: stores.gateway.clone(),
+        wake: wake.clone(),
+    };
+    let ports = HubPorts {
+        discovery,
+        poll_now,
+        poller: poller(),
+        commit: move |output| {
+            let committer = committer.clone();
+            async move { committer.commit(output).await }
+        },
+        printers: printers.clone(),
+        clock: Arc::new(Timestamp::now),
+        cancel: cancel.clone(),
+    };
+    Ok(tokio::spawn(async move {
+        if let Err(error) = hub::run(state, ports).await {
+            tracing::error!(%error, "the hub ended");
+        }
+    }))
+}
+
+/// Keeps the job book's directory in step with the hub's view.
+pub(super) fn directory(
+    printers: &Printers,
+    cancel: &CancellationToken,
+    tasks: &mut Vec<JoinHandle<()>>,
+) -> watch::Receiver<Arc<Directory>> {
+    let mut changed = printers.changed();
+    let printers = printers.clone();
+    let (sender, receiver) = watch::channel(Arc::new(snapshot(&printers)));
+    let cancel = cancel.clone();
+    tasks.push(tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                news = changed.changed() => if news.is_err() { return },
+            }
+            sender.send_replace(Arc::new(snapshot(&printers)));
+        }
+    }));
+    receiver
+}
+
+fn snapshot(printers: &Printers) -> Directory {
+    let mut directory = Directory::new();
+    for view in printers.all() {
+        let reach = view
+            .endpoints
+            .iter()
+            .map(|(endpoint, pin)| Reach { endpoint: endpoint.clone(), pin: pin.as_ref().map(|pin| *pin.as_bytes()) })
+            .collect();
+        let known = Arc::new(Known { id: view.id.clone(), reach });
+        for alias in &view.aliases {
+            directory.insert(alias.clone(), Arc::clone(&known));
+        }
+        directory.insert(view.id.clone(), known);
+    }
+    directory
+}
+
+/// Printers may be where the gateway is connected directly, and where the configuration says.
+fn policy(config: &Config) -> PrinterPolicy {
+    let mut allowed = local_networks();
+    if config.loopback {
+        allowed.extend(loopback_networks());
+    }
+    allowed.extend(config.printer_networks.iter().cloned());
+    PrinterPolicy { allowed }
+}
+
+/// One poll: Get-Printer-Attributes. Clients are not kept between polls a minute apart: printers close by then.
+fn poller() -> Poller {
+    Arc::new(|endpoint: Endpoint, pin: Option<Pin>| -> BoxFuture<Result<PollAnswer, PollError>> {
+        Box::pin(poll(endpoint, pin))
+    })
+}
+
+async fn poll(endpoint: Endpoint, pin: Option<Pin>) -> Result<PollAnswer, PollError> {
+    let target = Target::from_endpoint(&endpoint, pin.map(|pin| Fingerprint(*pin.as_bytes())));
+    let client = Client::new(target, Timeouts::default());
+    let response = client.call(Request::get_printer_attributes(decode::ATTRIBUTES, None)).await.map_err(poll_error)?;
+    if !response.is_success() {
+        let status = response.status();
+        let words = status.keyword().map_or_else(|| format!("0x{:04x}", status.0), str::to_owned);
+        let message = format!("{}: Get-Printer-Attributes: {words}", endpoint.uri());
+        return Err(PollError::new(PollErrorKind::Answer, message));
+    }
+    let Some(observation) = decode::observation(&response.message, Timestamp::now()) else {
+        let message = format!("{}: the answer says nothing of the printer", endpoint.uri());
+        return Err(PollError::new(PollErrorKind::Answer, message));
+    };
+    Ok(PollAnswer {
+        observation,
+        fingerprint: client.fingerprint_seen().map(|fingerprint| Pin::from_sha256(fingerprint.0)),
+    })
+}
+
+fn poll_error(error: IppError) -> PollError {
+    let kind = match &error {
+        IppError::CertificateChanged { seen, .. } => {
+            PollErrorKind::CertificateChanged { presented: Pin::from_sha256(seen.0) }
+        }
+        error if error.is_deadline() => PollErrorKind::Timeout,
+        IppError::Http { .. } | IppError::Answer { .. } => PollErrorKind::Answer,
+        _ => PollErrorKind::Unreachable,
+    };
+    PollError::new(kind, error.to_string())
+}
+
+/// Makes the hub's output durable, messages in their envelopes.
+#[derive(Clone)]
+struct Committer {
+    gateway: GatewayName,
+    topics: Topics,
+    store: GatewayStore,
+    wake: Wake,
+}
+
+impl Committer {
+    /// Tries until it is durable: what the hub decided is never lost to a full disk, it only waits.
+    async fn commit(&self, output: HubOutput) -> Result<(), StoreError> {
+        let commit = self.rows(output);
+        loop {
+            match self.store.commit(commit.clone(), Timestamp::now()).await {
+                Ok(dropped) => {
+                    if dropped > 0 {
+                        tracing::warn!(dropped, "the outbox is full: the oldest messages were given up");
+                    }
+                    self.wake.wake();
+                    return Ok(());
+                }
+                Err(error @ StoreError::Closed(_)) => return Err(error),
+                Err(error) => {
+                    tracing::error!(%error, "what was learned of the printers waits for the disk");
+                    tokio::time::sleep(STORE_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn rows(&self, output: HubOutput) -> Commit {
+        let mut commit = Commit { shadows: Vec::new(), ..Commit::default() };
+        for row in &output.saves {
+            match serde_json::to_string(row) {
+                Ok(body) => commit.printers.push((row.id().to_string(), body)),
+                Err(error) => tracing::error!(%error, "a printer's row cannot be written"),
+            }
+        }
+        commit.gone = output.deletes.iter().map(ToString::to_string).collect();
+        commit.shadows = output.shadows.into_iter().map(|(id, document)| (id.to_string(), document)).collect();
+        commit.messages = output.records.into_iter().filter_map(|record| self.message(record)).collect();
+        commit
+    }
+
+    fn message(&self, record: Record) -> Option<Message> {
+        let id = message_id();
+        let (class, topic, payload) = match record.body {
+            RecordBody::Status(report) => {
+                let document = wire::Message::new(id.clone(), record.at, self.gateway.clone(), report);
+                (Class::Status, self.topics.printer_status(&record.printer), wire::encode("status", &document))
+            }
+            RecordBody::Event(report) => {
+                let document = wire::Message::new(id.clone(), record.at, self.gateway.clone(), report);
+                (Class::Event, self.topics.event(&record.printer), wire::encode("event", &document))
+            }
+            RecordBody::Telemetry(record) => {
+                (Class::Telemetry, String::new(), wire::encode("telemetry record", &record))
+            }
+        };
+        match payload {
+            Ok(payload) => Some(Message { class, message: id.to_string(), topic, payload }),
+            Err(error) => {
+                tracing::error!(%error, printer = record.printer.as_str(), "a message is not sent");
+                None
+            }
+        }
+    }
+}
+
+fn seed() -> u64 {
+    let mut bits = [0; 8];
+    // The system's random source does not fail once the system is up; zeros would only spread polls less.
+    let _ = getrandom::fill(&mut bits);
+    u64::from_ne_bytes(bits)
+}

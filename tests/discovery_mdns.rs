@@ -1,0 +1,286 @@
+//! Discovery end to end: services announced on loopback, found, changed and lost; a flood from the wire; the command.
+//!
+//! Each test uses a UDP port of its own instead of 5353, so that tests and the machine's own mDNS do not hear each
+//! other.
+// The lints know `#[test]` functions, not their helpers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use mdns_sd::{ServiceDaemon, ServiceInfo};
+use printgate::discovery::loopback_networks;
+use printgate::discovery::mdns::{Counters, Health, Mdns, MdnsOptions};
+use printgate::discovery::record::Ignored;
+use printgate::domain::endpoint::EndpointKind;
+use printgate::domain::net::PrinterPolicy;
+use printgate::domain::sighting::{DiscoveryEvent, Sighting};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout, timeout_at};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn free_port() -> u16 {
+    UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
+}
+
+fn options(port: u16) -> MdnsOptions {
+    let mut options = MdnsOptions::new(PrinterPolicy { allowed: loopback_networks() });
+    options.loopback = true;
+    options.settle = Duration::from_millis(200);
+    options.port = port;
+    options
+}
+
+/// A search under way.
+struct Search {
+    events: mpsc::Receiver<DiscoveryEvent>,
+    counters: Arc<Counters>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Search {
+    /// Begins and waits until queries go out.
+    async fn start(options: MdnsOptions) -> Self {
+        let (sender, events) = mpsc::channel(1);
+        let mdns = Mdns::new(options);
+        let (counters, mut health) = (mdns.counters(), mdns.health());
+        let task = tokio::spawn(mdns.run(sender));
+        timeout(PATIENCE, health.wait_for(|health| *health == Health::Searching)).await.unwrap().unwrap();
+        Self { events, counters, task }
+    }
+
+    async fn next(&mut self) -> DiscoveryEvent {
+        timeout(PATIENCE, self.events.recv()).await.expect("nothing was reported").unwrap()
+    }
+
+    async fn found(&mut self) -> Sighting {
+        match self.next().await {
+            DiscoveryEvent::Found(seen) => *seen,
+            lost => panic!("{lost:?}"),
+        }
+    }
+
+    async fn end(self) {
+        drop(self.events);
+        timeout(PATIENCE, self.task).await.expect("the search ends when nobody listens").unwrap();
+    }
+}
+
+fn service(kind: &str, name: &str, port: u16, txt: &[(&str, &str)]) -> ServiceInfo {
+    ServiceInfo::new(&format!("_{kind}._tcp.local."), name, "acme.local.", "127.0.0.1", port, txt).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_printer_is_found_changed_and_lost() {
+    let port = free_port();
+    let office = ServiceDaemon::new_with_port(port).unwrap();
+    let name = "Acme LP 4.0 [2nd floor] \u{fc}";
+    let txt = [("ty", "Acme LP 4.0"), ("rp", "ipp/print"), ("note", "2nd floor"), ("pdl", "application/pdf,image/urf")];
+    office.register(service("ipp", name, 8631, &txt)).unwrap();
+
+    let mut search = Search::start(options(port)).await;
+    let seen = search.found().await;
+    assert_eq!(seen.name, name);
+    assert_eq!((seen.host.as_str(), seen.endpoint.kind), ("acme.local", EndpointKind::Ipp));
+    assert_eq!(seen.endpoint.uri(), "ipp://acme.local:8631/ipp/print");
+    assert_eq!(seen.endpoint.addresses, ["127.0.0.1".parse::<std::net::IpAddr>().unwrap()]);
+    assert_eq!(seen.evidence.model.as_deref(), Some("Acme LP 4.0"));
+    assert_eq!((seen.location.as_deref(), seen.formats.len()), (Some("2nd floor"), 2));
+
+    let moved = [("ty", "Acme LP 4.0"), ("rp", "ipp/print"), ("note", "cellar")];
+    office.register(service("ipp", name, 8631, &moved)).unwrap();
+    let changed = search.found().await;
+    assert_eq!((&changed.key, changed.location.as_deref()), (&seen.key, Some("cellar")));
+
+    let fullname = service("ipp", name, 8631, &moved).get_fullname().to_owned();
+    office.unregister(&fullname).unwrap();
+    match search.next().await {
+        DiscoveryEvent::Lost { key } => assert_eq!(key, seen.key),
+        found => panic!("{found:?}"),
+    }
+    assert_eq!(search.counters.reported.load(Ordering::Relaxed), 3);
+    assert_eq!(search.counters.instances.load(Ordering::Relaxed), 0);
+    search.end().await;
+    office.shutdown().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_must_not_be_printed_to_is_not_reported() {
+    let port = free_port();
+    let office = ServiceDaemon::new_with_port(port).unwrap();
+    // Registered first, so that whatever is reported before the good ones would show.
+    office.register(service("pdl-datastream", "Raw", 4010, &[])).unwrap();
+    office.register(service("ipp", "Raw", 4010, &[("ty", "Trap")])).unwrap();
+    office.register(service("ipp", "Jet", 9100, &[("ty", "Trap")])).unwrap();
+    office.register(service("ipp", "Queue @ pc", 4631, &[("rp", "printers/q"), ("printer-type", "0x9056")])).unwrap();
+    let mut elsewhere = service("ipp", "Elsewhere", 4632, &[]);
+    elsewhere =
+        ServiceInfo::new(elsewhere.get_type(), "Elsewhere", "far.local.", "203.0.113.9", 4632, &[("ty", "x")][..])
+            .unwrap();
+    office.register(elsewhere).unwrap();
+    office.register(service("ipps", "Good", 4633, &[("rp", "/secure")])).unwrap();
+
+    let mut search = Search::start(options(port)).await;
+    let mut seen = BTreeMap::new();
+    let mut taken_back = 0;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        // Judged: `Jet` and `Raw` for their ports (`Raw` perhaps after it was reported), the queue as a queue.
+        let ignored = search.counters.ignored();
+        let count = |reason: Ignored| ignored.get(&reason.to_string()).copied().unwrap_or_default();
+        let judged = count(Ignored::PrintPort) + taken_back >= 2 && count(Ignored::SharedQueue) >= 1;
+        if judged && seen.contains_key("Good") && !seen.contains_key("Raw") {
+            break;
+        }
+        let pause = Instant::now() + Duration::from_millis(50);
+        match timeout_at(pause, search.events.recv()).await {
+            Ok(Some(DiscoveryEvent::Found(found))) => drop(seen.insert(found.name.clone(), *found)),
+            Ok(Some(DiscoveryEvent::Lost { key })) => {
+                assert!(key.starts_with("Raw.") && seen.remove("Raw").is_some(), "{key}");
+                taken_back += 1;
+            }
+            Ok(None) => panic!("the search ended"),
+            Err(_) => assert!(Instant::now() < deadline, "{seen:?} {ignored:?}"),
+        }
+    }
+    let names: Vec<_> = seen.keys().map(String::as_str).collect();
+    assert_eq!(names, ["Good"]);
+    assert_eq!(seen["Good"].endpoint.uri(), "ipps://acme.local:4633/secure");
+    search.end().await;
+    office.shutdown().unwrap();
+}
+
+/// Answers as a hostile or very large office would send them, straight from the wire.
+struct Flood {
+    socket: UdpSocket,
+    target: SocketAddr,
+}
+
+impl Flood {
+    fn new(port: u16) -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.set_reuse_port(true).unwrap();
+        socket.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
+        socket.set_multicast_ttl_v4(255).unwrap();
+        socket.bind(&SocketAddr::from(([0, 0, 0, 0], port)).into()).unwrap();
+        Self { socket: socket.into(), target: SocketAddr::from(([224, 0, 0, 251], port)) }
+    }
+
+    /// PTR, SRV, TXT and A of one printer in one packet.
+    fn announce(&self, number: usize) {
+        let instance = [labels(&[&format!("Printer {number}")]), labels(&["_ipp", "_tcp", "local"]), vec![0]].concat();
+        let service = [labels(&["_ipp", "_tcp", "local"]), vec![0]].concat();
+        let host = [labels(&[&format!("p{number}"), "local"]), vec![0]].concat();
+        let srv = [&[0, 0, 0, 0, 0x27, 0x0f - 8][..], &host].concat();
+        let mut packet = vec![0, 0, 0x84, 0, 0, 0, 0, 4, 0, 0, 0, 0];
+        for (name, kind, class, data) in [
+            (&service, 12_u16, 1_u16, instance.clone()),
+            (&instance, 33, 0x8001, srv),
+            (&instance, 16, 0x8001, b"\x06ty=Any".to_vec()),
+            (&host, 1, 0x8001, vec![127, 0, 0, 1]),
+        ] {
+            packet.extend(name);
+            packet.extend(kind.to_be_bytes());
+            packet.extend(class.to_be_bytes());
+            packet.extend(4500_u32.to_be_bytes());
+            packet.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
+            packet.extend(data);
+        }
+        self.socket.send_to(&packet, self.target).unwrap();
+    }
+}
+
+fn labels(names: &[&str]) -> Vec<u8> {
+    names.iter().flat_map(|name| [&[u8::try_from(name.len()).unwrap()], name.as_bytes()].concat()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_is_bounded_and_a_slow_listener_loses_nothing_of_what_is_kept() {
+    const KEPT: usize = 1_200;
+    let port = free_port();
+    let mut options = options(port);
+    options.max_instances = KEPT;
+    // The channel holds one event and nobody reads it yet.
+    let mut search = Search::start(options).await;
+    let flood = Flood::new(port);
+    let deadline = Instant::now() + PATIENCE;
+    let mut number = 0;
+    // More than the library's own 1,000, each one sent until it arrived (UDP may drop some).
+    while search.counters.overflow.load(Ordering::Relaxed) < 100 {
+        let resolved = search.counters.resolved.load(Ordering::Relaxed);
+        flood.announce(number);
+        number += 1;
+        while search.counters.resolved.load(Ordering::Relaxed) == resolved && number % 50 == 0 {
+            flood.announce(number - 1);
+            tokio::task::yield_now().await;
+            assert!(Instant::now() < deadline, "{:?}", search.counters);
+        }
+        assert!(Instant::now() < deadline, "{:?}", search.counters);
+    }
+    assert_eq!(search.counters.instances.load(Ordering::Relaxed), KEPT as u64);
+    assert_eq!(search.counters.starts.load(Ordering::Relaxed), 1);
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < KEPT {
+        let found = search.found().await;
+        assert!(seen.insert(found.key.clone()), "{} was reported twice", found.key);
+    }
+    search.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_shows_what_is_announced() {
+    let port = free_port();
+    let office = ServiceDaemon::new_with_port(port).unwrap();
+    office
+        .register(service(
+            "ipp",
+            "Acme LP",
+            8631,
+            &[("ty", "Acme LP"), ("UUID", "6F0C1C5E-0b6b-4a7e-9d55-001122334455")],
+        ))
+        .unwrap();
+    office.register(service("ipps", "Acme LP", 8632, &[("ty", "Acme LP")])).unwrap();
+    // A new name is defended for a second before it is announced; the command is asked after that.
+    let mut search = Search::start(options(port)).await;
+    search.found().await;
+    search.found().await;
+    search.end().await;
+    let discover = |more: &[&str]| {
+        let port = port.to_string();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_printgate"))
+            .args(["discover", "--loopback", "--mdns-port", &port])
+            .args(more)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let value: serde_json::Value = serde_json::from_str(&discover(&["--json", "--timeout", "3"])).unwrap();
+    let printers = value["printers"].as_array().unwrap();
+    assert_eq!(printers.len(), 1, "{value}");
+    assert_eq!(printers[0]["name"], "Acme LP");
+    assert_eq!(printers[0]["address"], "127.0.0.1");
+    assert_eq!(printers[0]["uuid"], "6f0c1c5e-0b6b-4a7e-9d55-001122334455");
+    let uris: Vec<_> =
+        printers[0]["endpoints"].as_array().unwrap().iter().map(|way| way["uri"].as_str().unwrap()).collect();
+    assert_eq!(uris, ["ipps://acme.local:8632/ipp/print", "ipp://acme.local:8631/ipp/print"]);
+    let text = discover(&["--timeout", "3"]);
+    assert!(text.starts_with("NAME") && text.contains("Acme LP"), "{text}");
+    office.shutdown().unwrap();
+}
+
+#[test]
+fn the_command_finds_nothing_without_failing_and_refuses_wrong_arguments() {
+    let port = free_port().to_string();
+    let run = |args: &[&str]| std::process::Command::new(env!("CARGO_BIN_EXE_printgate")).args(args).output().unwrap();
+    let nothing = run(&["discover", "--timeout", "1", "--mdns-port", &port, "--loopback", "--json"]);
+    assert_eq!(nothing.status.code(), Some(0));
+    let value: serde_json::Value = serde_json::from_slice(&nothing.stdout).unwrap();
+    assert_eq!(value, serde_json::json!({ "printers": [] }));
+    assert_eq!(run(&["discover", "--timeout", "0"]).status.code(), Some(2));
+}
