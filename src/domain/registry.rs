@@ -226,8 +226,8 @@ impl Registry {
             }
             Event::EndpointFailed { id, key } => {
                 let endpoint = self.printers.get_mut(&id).and_then(|p| p.endpoint_mut(&key));
-                if let Some(e) = endpoint.filter(|e| !e.failing) {
-                    e.failing = true;
+                if let Some(e) = endpoint.filter(|e| e.failing_since.is_none()) {
+                    e.failing_since = Some(now);
                     effects.push(Effect::Changed(id));
                 }
             }
@@ -467,7 +467,7 @@ impl Registry {
             self.next += 1;
             self.owners.insert(key.to_owned(), Owner::Quarantined(n));
             let waiting = Quarantined {
-                endpoints: vec![KnownEndpoint { pin: who.pin, failing: false, ..endpoint }],
+                endpoints: vec![KnownEndpoint { pin: who.pin, failing_since: None, ..endpoint }],
                 evidence: who.evidence.clone(),
                 name: who.name.clone().unwrap_or_default(),
                 location: who.location.clone(),
@@ -477,7 +477,7 @@ impl Registry {
             self.quarantine.insert(n, waiting);
             return self.conclude(n, now, effects);
         }
-        if printer.learn(key, who) {
+        if printer.learn(key, who, now) {
             effects.push(Effect::Changed(id.clone()));
             self.merge_twins(id, effects);
         }

@@ -82,7 +82,7 @@ pub(super) fn see(endpoints: &mut Vec<KnownEndpoint>, s: &Sighting, now: Timesta
         priority: s.priority,
         last_seen: now,
         lost: false,
-        failing: false,
+        failing_since: None,
         pin: None,
     };
     let Some(old) = endpoints.iter_mut().find(|e| e.key == s.key) else {
@@ -93,7 +93,7 @@ pub(super) fn see(endpoints: &mut Vec<KnownEndpoint>, s: &Sighting, now: Timesta
     let changed =
         old.endpoint != new.endpoint || old.announced != new.announced || old.priority != new.priority || old.lost;
     // A new word about an unchanged place does not mean that it works again.
-    let failing = old.failing && !changed;
-    *old = KnownEndpoint { failing, ..new };
+    let failing_since = old.failing_since.filter(|_| !changed);
+    *old = KnownEndpoint { failing_since, ..new };
     changed
 }
