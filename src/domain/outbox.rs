@@ -241,6 +241,11 @@ impl Window {
         }
     }
 
+    /// How often the most patient message was sent without an echo.
+    pub fn most_tries(&self) -> u32 {
+        self.entries.values().map(|entry| entry.tries).max().unwrap_or(0)
+    }
+
     /// Confirmed, sent again, and echoes that were none.
     pub fn counts(&self) -> (u64, u64, u64) {
         (self.confirmed, self.resent, self.forged)
