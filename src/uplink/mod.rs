@@ -44,9 +44,8 @@ const EVENTS_AT_ONCE: usize = 64;
 const PERIODIC: Duration = Duration::from_secs(6 * 3600);
 /// Silence after which a probe asks for its own echo: 24 a day, 48 messages with their echoes.
 const PROBE_AFTER: SignedDuration = SignedDuration::from_hours(1);
-/// Sends without an echo, and silence, after which the link is made anew; and the pause between two such cures.
+/// Sends of one message without an echo before the link is made anew, and the pause between two such cures.
 const DEAF_AFTER_TRIES: u32 = 4;
-const DEAF_AFTER: SignedDuration = SignedDuration::from_secs(20);
 const CURE_PAUSE: SignedDuration = SignedDuration::from_secs(120);
 /// How long the last status may take to leave.
 const FAREWELL: Duration = Duration::from_millis(400);
@@ -224,7 +223,7 @@ impl Uplink {
     fn cure_deafness(&mut self, now: Timestamp) {
         let deaf = self.published
             && self.window.most_tries() >= DEAF_AFTER_TRIES
-            && now.duration_since(self.heard) > DEAF_AFTER
+            && now.duration_since(self.heard) > self.parts.limits.deaf_after
             && self.cured.is_none_or(|cured| now.duration_since(cured) > CURE_PAUSE);
         if deaf {
             self.cured = Some(now);
