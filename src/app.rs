@@ -90,7 +90,13 @@ pub async fn run(options: Options, ipc: IpcSettings, stop: CancellationToken) ->
     let stores = Stores::open(&options.work_dir).await?;
     let mut current: Option<Config> = from_file.clone();
     loop {
-        let run = Generation::start(&options, &gateway, &ipc, &stores, current.take(), from_file.is_some()).await?;
+        let start = Generation::start(&options, &gateway, &ipc, &stores, current.take(), from_file.is_some());
+        let run = tokio::select! {
+            biased;
+            // The nucleus may take its time to answer; what is started by then ends with the process.
+            () = stop.cancelled() => return Ok(Outcome::Stopped),
+            run = start => run?,
+        };
         match run.until_end(&stop).await {
             End::Stopped => return Ok(Outcome::Stopped),
             End::Refused(reason) => return Ok(Outcome::Refused(reason)),
@@ -352,6 +358,8 @@ struct FollowConfiguration {
 impl FollowConfiguration {
     async fn run(self, cancel: CancellationToken) {
         let mut printers_changed = self.printers.changed();
+        // The hub told of the printers it had stored before anybody listened here.
+        printers_changed.mark_changed();
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -432,4 +440,77 @@ async fn report_running(link: Link, cancel: CancellationToken) {
 /// Pauses of configuration as the hub's clock counts.
 fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::from_secs(60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::greengrass::Token;
+    use crate::domain::ids::PrinterId;
+    use crate::domain::state::{Capabilities, Status};
+    use crate::hub::PrinterView;
+
+    fn nobody_there(dir: &Path) -> IpcSettings {
+        IpcSettings {
+            socket: dir.join("ipc.sock"),
+            token: Token::new("T1"),
+            thing_name: Some("gw1".into()),
+            component_name: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stop_is_obeyed_while_the_nucleus_does_not_answer_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { work_dir: dir.path().to_owned(), config_file: None };
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let run = run(options, nobody_there(dir.path()), stop);
+        let ended = tokio::time::timeout(Duration::from_secs(4), run).await;
+        assert!(matches!(ended, Ok(Ok(Outcome::Stopped))), "{ended:?}");
+    }
+
+    #[tokio::test]
+    async fn printers_known_before_anybody_listened_are_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let cancel = CancellationToken::new();
+        let (link_events, _events) = mpsc::channel(8);
+        let link = Link::start(LinkSettings::new(nobody_there(dir.path()), Vec::new()), link_events, cancel.clone());
+        let printers = Printers::default();
+        let (facts, mut told) = watch::channel(GatewayFacts::default());
+        let (new_configuration, _configurations) = mpsc::channel(1);
+        let follow = FollowConfiguration {
+            link,
+            store: GatewayStore::open(&dir.path().join("gateway.db"), "e").await.unwrap(),
+            in_force: Config::default(),
+            fixed: true,
+            changed: Arc::default(),
+            printers: printers.clone(),
+            facts,
+            new_configuration,
+        };
+        let id = PrinterId::new("hp-1").unwrap();
+        let view = PrinterView {
+            id: id.clone(),
+            aliases: Vec::new(),
+            name: "Laser".into(),
+            location: None,
+            make_and_model: String::new(),
+            endpoints: Vec::new(),
+            status: Status::Unknown,
+            online: false,
+            error_code: "OK".into(),
+            reasons: Vec::new(),
+            accepting: None,
+            capabilities: Capabilities::default(),
+            up_time: None,
+            observed_at: None,
+        };
+        printers.publish(vec![(id, Some(view))]);
+        let following = tokio::spawn(follow.run(cancel.clone()));
+        let known = tokio::time::timeout(Duration::from_secs(5), told.wait_for(|facts| facts.printers.known == 1));
+        assert!(known.await.is_ok(), "the printer is not counted");
+        cancel.cancel();
+        following.await.unwrap();
+    }
 }
