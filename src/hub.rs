@@ -152,8 +152,8 @@ pub enum HubEvent {
     Polled {
         /// Which.
         target: Target,
-        /// How.
-        result: Result<PollAnswer, PollError>,
+        /// How. Boxed: much larger than the other variants.
+        result: Box<Result<PollAnswer, PollError>>,
     },
     /// A printer should be polled at once (a job of it ended, a person asked).
     PollNow(PrinterId),
@@ -318,6 +318,6 @@ impl Polls {
             }
         };
         let target = self.targets.remove(&id)?;
-        Some(HubEvent::Polled { target, result })
+        Some(HubEvent::Polled { target, result: Box::new(result) })
     }
 }

@@ -409,9 +409,9 @@ async fn slow_servers_meet_deadlines() {
     ];
     for (answer, what) in cases {
         let mut bench = Bench::new(move |_| answer()).await;
-        bench.limits.head = Duration::from_millis(400);
+        bench.limits.head = Duration::from_millis(1_000);
         bench.limits.idle = Duration::from_millis(400);
-        bench.limits.total = Duration::from_millis(2_500);
+        bench.limits.total = Duration::from_millis(3_000);
         let start = Instant::now();
         let error = bench.refused(bench.request("/?sig=SECRET")).await;
         assert!(matches!(error, FetchError::Slow { .. }) && error.to_string().contains(what), "{what}: {error}");

@@ -80,12 +80,12 @@ fn waiting_for_a_process_that_has_ended_fails_at_once() {
 
 #[test]
 fn the_programs_start_with_a_clean_environment() {
-    let output = printgate(&["--version"]).output().unwrap();
+    let output = printgate(&["--version"], &[]).output().unwrap();
     assert!(output.status.success());
     assert_eq!(String::from_utf8_lossy(&output.stdout), format!("printgate {}\n", env!("CARGO_PKG_VERSION")));
-    assert_eq!(printgate(&["no-such-command"]).output().unwrap().status.code(), Some(2));
-    let command = printgate(&["run"]);
-    assert!(command.get_envs().any(|(name, _)| name == "PATH"));
+    assert_eq!(printgate(&["no-such-command"], &[]).output().unwrap().status.code(), Some(2));
+    let command = printgate(&["run"], &[("SVCUID", "token")]);
+    assert!(command.get_envs().any(|(name, value)| name == "SVCUID" && value.is_some_and(|value| value == "token")));
     assert!(!command.get_envs().any(|(name, _)| name == "CARGO_MANIFEST_DIR"));
 }
 

@@ -55,7 +55,7 @@ fn a_printer_speaks_tls_on_the_same_port() {
         assert!(printer.ask_securely("get-printer-attributes.test").contains("printer-state (enum) = idle"));
         // The gateway's client reads the same printer both ways.
         for uri in [printer.uri(), printer.secure_uri()] {
-            let text = process::run(&mut printgate(&["probe", &uri]));
+            let text = process::run(&mut printgate(&["probe", &uri], &[]));
             assert!(text.contains("Front Desk") && text.contains("Laser 9"), "{uri}:\n{text}");
         }
     });

@@ -130,6 +130,33 @@ async fn a_real_bad_request_costs_one_second_try_in_a_clients_life() {
     assert_eq!(client.version(), Version::V2_0);
 }
 
+#[tokio::test]
+async fn old_ways_of_http_are_understood() {
+    for head in [
+        // No length: the answer ends with the connection.
+        "HTTP/1.0 200 OK\r\nServer: old\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n",
+    ] {
+        let server = Server::start(move |mut stream, log| async move {
+            if let Some(request) = read_request(&mut stream).await {
+                log.push(&request);
+                let _ = stream.write_all(&[head.as_bytes(), &answer(0)].concat()).await;
+            }
+        })
+        .await;
+        let client = server.client(quick());
+        for _ in 0..2 {
+            assert!(client.call(get_attributes()).await.unwrap().is_success(), "{head:?}");
+        }
+        let document = Document::new(Pattern { at: 0, len: 300_000 }, 300_000);
+        assert!(
+            client.call_with_document(print_job(), document, Arc::default()).await.unwrap().is_success(),
+            "{head:?}"
+        );
+        assert_eq!(server.log.requests().len(), 3);
+    }
+}
+
 // ---- kept connections
 
 #[tokio::test]

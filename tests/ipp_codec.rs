@@ -88,7 +88,7 @@ fn message() -> impl Strategy<Value = Message> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn what_was_written_is_read_back(message in message(), document in prop::collection::vec(any::<u8>(), 0..20)) {
@@ -453,7 +453,11 @@ fn rich_answer() -> Message {
                 Attribute::set("marker-types", vec![keyword("toner"), keyword("waste-toner")]),
                 Attribute::set(
                     "printer-input-tray",
-                    vec![octets("type=sheetFeedAutoRemovableTray;maxcapacity=250;level=100;status=0;name=tray-1;")],
+                    vec![
+                        octets("type=other;maxcapacity=250;level=100;status=0;name=auto;"),
+                        octets("type=other;maxcapacity=250;level=100;status=0;name=tray-1;"),
+                        octets("type=sheetFeedAutoRemovableTray;maxcapacity=250;level=100;status=0;name=tray-1;"),
+                    ],
                 ),
                 Attribute::set("media-col-ready", vec![media("tray-1", 21000, 29700), media("manual", 10000, 20000)]),
                 Attribute::new("copies-supported", Value::Range { lower: 1, upper: 99 }),

@@ -144,14 +144,14 @@ fn probe_shows_a_printer_and_tells_failure_from_misuse() {
         let mut printer = with_tls(&avahi, "Front Desk", &keys);
         let port = printer.port();
 
-        let text = process::run(&mut printgate(&["probe", &printer.uri()], &[]));
+        let text = process::run(&mut printgate(&["probe", &printer.uri()]));
         for wanted in ["Make        Acme", "Model       Laser 9", "State       idle", "Supplies    ", "application/pdf"]
         {
             assert!(text.contains(wanted), "{wanted:?} in:\n{text}");
         }
 
         // An address alone: TLS first, the usual paths.
-        let json = process::run(&mut printgate(&["probe", "--json", &format!("127.0.0.1:{port}")], &[]));
+        let json = process::run(&mut printgate(&["probe", "--json", &format!("127.0.0.1:{port}")]));
         let report: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(report["uri"], format!("ipps://127.0.0.1:{port}/ipp/print"));
         assert_eq!(report["certificate"].as_str().unwrap().len(), 64);
@@ -160,7 +160,7 @@ fn probe_shows_a_printer_and_tells_failure_from_misuse() {
         assert_eq!(report["warnings"].as_array().unwrap().len(), 0);
 
         let ended = |arguments: &[&str]| {
-            let output = printgate(arguments, &[]).output().unwrap();
+            let output = printgate(arguments).output().unwrap();
             (output.status.code(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
         };
         let (code, out, error) = ended(&["probe", "127.0.0.1:9100"]);
@@ -185,14 +185,14 @@ fn a_frozen_printer_ends_a_probe_in_time() {
         let mut printer = IppEvePrinter::start(&avahi, "Frozen");
         let uri = printer.uri();
         printer.process().freeze();
-        let mut probe: Command = printgate(&["probe", "--timeout", "1", &uri], &[]);
+        let mut probe: Command = printgate(&["probe", "--timeout", "1", &uri]);
         let started = std::time::Instant::now();
         let output = probe.output().unwrap();
         assert_eq!(output.status.code(), Some(1));
         assert!(started.elapsed() < Duration::from_secs(5));
         printer.process().thaw();
         wait_until(Duration::from_secs(10), "the printer to answer again", || {
-            printgate(&["probe", &uri], &[]).output().unwrap().status.success().then_some(())
+            printgate(&["probe", &uri]).output().unwrap().status.success().then_some(())
         });
     });
 }

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -50,12 +50,12 @@ struct Frame {
     payload: Value,
 }
 
-/// The socket, and what came while an answer was awaited.
-struct Ipc(UnixStream, VecDeque<Frame>);
+/// The socket, what came while an answer was awaited, and the last stream.
+struct Ipc(UnixStream, VecDeque<Frame>, i32);
 
 impl Ipc {
     async fn open(nucleus: &Nucleus) -> Self {
-        Self(UnixStream::connect(nucleus.ipc_socket()).await.unwrap(), VecDeque::new())
+        Self(UnixStream::connect(nucleus.ipc_socket()).await.unwrap(), VecDeque::new(), 0)
     }
 
     async fn connect(nucleus: &Nucleus, payload: Value) -> (Self, Option<Frame>) {
@@ -88,7 +88,12 @@ impl Ipc {
 
     async fn request(&mut self, stream: i32, operation: &str, payload: Value) {
         let operation = format!("aws.greengrass#{operation}");
+        self.2 = stream;
         self.send(0, 0, stream, &[("operation", &operation), ("unknown", "ignored")], &payload.to_string()).await;
+    }
+
+    fn next_stream(&self) -> i32 {
+        self.2 + 1
     }
 
     async fn publish(&mut self, stream: i32, topic: &str, payload: &[u8]) {
@@ -375,18 +380,66 @@ async fn a_socket_in_use_is_left_alone_and_a_dead_one_is_replaced() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "a socket is left behind");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_command_serves_until_sigterm_beside_any_broker() {
-    let dir = tempfile::tempdir().unwrap();
-    let broker = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-    let mut mosquitto = Command::new("mosquitto");
-    mosquitto.args(["-p", &broker.to_string()]).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    let _mosquitto = mosquitto.spawn().unwrap();
+async fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
+/// A Debian mosquitto that listens already.
+async fn mosquitto(port: u16) -> Child {
+    let mut command = Command::new("mosquitto");
+    command.args(["-p", &port.to_string()]).stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let child = command.spawn().unwrap();
     let end = Instant::now() + DEADLINE;
-    while TcpStream::connect(("127.0.0.1", broker)).await.is_err() {
+    while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
         assert!(Instant::now() < end, "mosquitto does not listen");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    child
+}
+
+/// Asks for the classic shadow until its answer comes; the subscription to the answer is on stream 1.
+async fn shadow_answers(ipc: &mut Ipc, thing: &str, streams: std::ops::Range<i32>) {
+    for stream in streams {
+        ipc.publish(stream, &format!("$aws/things/{thing}/shadow/get"), b"").await;
+        ipc.answer(stream).await;
+        if let Some(event) = ipc.event().await {
+            let expected = json!(format!("$aws/things/{thing}/shadow/get/rejected"));
+            assert_eq!(event.payload["message"]["topicName"], expected);
+            return;
+        }
+    }
+    panic!("the shadow service does not answer");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn link_and_shadows_outlive_a_killed_broker() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = free_port().await;
+    let mut broker = mosquitto(port).await;
+    let mut component = component();
+    component.config["accessControl"]["aws.greengrass.ipc.mqttproxy"]["p"]["resources"] = json!(["*"]);
+    let mut config = NucleusConfig::new(dir.path().join("ipc.sock"), "gw1", component);
+    config.broker = Some(("127.0.0.1".into(), port));
+    let nucleus = Nucleus::start(config).await.unwrap();
+    let mut ipc = Ipc::authenticated(&nucleus).await;
+    ipc.request(1, "SubscribeToIoTCore", json!({"topicName": "$aws/things/gw1/shadow/get/+", "qos": "1"})).await;
+    ipc.answer(1).await;
+    shadow_answers(&mut ipc, "gw1", 2..100).await;
+    broker.kill().await.unwrap();
+    until("the loss of the link", || !nucleus.status().link.online).await;
+    let _broker = mosquitto(port).await;
+    until("the link's return", || nucleus.status().link.online).await;
+    while ipc.event().await.is_some() {}
+    let next = ipc.next_stream();
+    shadow_answers(&mut ipc, "gw1", next..next + 100).await;
+    nucleus.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_serves_until_sigterm_beside_any_broker() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = free_port().await;
+    let _mosquitto = mosquitto(broker).await;
     let sockets = dir.path().join("nucleus");
     let mut child = Command::new(env!("CARGO_BIN_EXE_printgate"))
         .arg("nucleus")
@@ -403,23 +456,14 @@ async fn the_command_serves_until_sigterm_beside_any_broker() {
     assert_eq!((&ready["event"], &ready["mqtt"]["port"]), (&json!("ready"), &json!(broker)));
     assert_eq!(ready["env"]["AWS_IOT_THING_NAME"], json!("gw9"));
     let path = ready["env"]["AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"].as_str().unwrap();
-    let mut ipc = Ipc(UnixStream::connect(path).await.unwrap(), VecDeque::new());
+    let mut ipc = Ipc(UnixStream::connect(path).await.unwrap(), VecDeque::new(), 0);
     let hello = json!({"authToken": ready["env"]["SVCUID"]}).to_string();
     ipc.send(4, 0, 0, &[(":version", "0.1.0")], &hello).await;
     assert_eq!(ipc.receive().await.unwrap().flags, 1);
     // A shadow through the real broker: the default configuration allows every topic.
     ipc.request(1, "SubscribeToIoTCore", json!({"topicName": "$aws/things/gw9/shadow/get/+", "qos": 1})).await;
     ipc.answer(1).await;
-    for stream in 2.. {
-        assert!(stream < 100, "the shadow service does not answer");
-        ipc.publish(stream, "$aws/things/gw9/shadow/get", b"").await;
-        ipc.answer(stream).await;
-        if let Some(event) = ipc.event().await {
-            let message = &event.payload["message"];
-            assert_eq!(message["topicName"], json!("$aws/things/gw9/shadow/get/rejected"));
-            break;
-        }
-    }
+    shadow_answers(&mut ipc, "gw9", 2..100).await;
     let pid = child.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
     let status = timeout(DEADLINE, child.wait()).await.unwrap().unwrap();

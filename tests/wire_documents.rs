@@ -3,6 +3,8 @@
 //!
 //! `PRINTGATE_UPDATE=1` writes the schemas anew.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests say what they expect by unwrapping it")]
+
 use printgate::cloud::wire::{
     Control, EventReport, GatewayReport, JobReport, Message, PrinterReport, ShadowAccepted, ShadowRejected,
     ShadowUpdate, Telemetry, Ticket, encode, schemas,

@@ -207,7 +207,7 @@ fn a_whole_new_shadow_of_a_rich_printer_goes_out_in_few_updates() {
     let patch = diff(&Value::Null, &latest).unwrap();
     let token = "aeaqcaibaeaqcaibaeaqcaibae";
     let whole = split(&patch, ANSWER_BYTES, token);
-    assert_eq!(whole.patches, [latest.clone()]);
+    assert_eq!(whole.patches, std::slice::from_ref(&latest));
     let parts = split(&patch, 1_500, token);
     assert_eq!(parts.left_out, [""; 0]);
     assert_eq!(parts.patches.len(), 3, "{:?}", parts.patches);

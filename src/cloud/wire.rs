@@ -13,6 +13,7 @@
 //! | `…/{printer}/event` | [`Message`]`<`[`EventReport`]`>` |
 //! | `…/telemetry` | [`Message`]`<`[`Telemetry`]`>` |
 //! | `…/status` | [`Message`]`<`[`GatewayReport`]`>` |
+//! | `…/echo` | [`Message`]`<`[`EchoProbe`]`>` |
 //! | `$aws/things/…/shadow/name/{printer}/update` | [`ShadowUpdate`], answered by [`ShadowAccepted`] or [`ShadowRejected`] |
 //!
 //! Invariants: a document sent is at most [`MAX_MESSAGE_BYTES`] long ([`encode`] refuses more, so a caller clips its
@@ -62,6 +63,19 @@ impl<B> Message<B> {
     pub fn new(id: MessageId, at: Timestamp, gateway: GatewayName, body: B) -> Self {
         Self { id, at, gateway, body }
     }
+}
+
+/// The body of the probe on `…/echo`: nothing but the envelope, whose coming back is the message.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EchoProbe {}
+
+/// The `id` of a message that came in, for finding what it is the echo of. Nothing for what is no message.
+pub fn message_id(payload: &[u8]) -> Option<MessageId> {
+    #[derive(Deserialize)]
+    struct Id {
+        id: MessageId,
+    }
+    serde_json::from_slice::<Id>(payload).ok().map(|message| message.id)
 }
 
 /// Why a document was not encoded.
@@ -140,6 +154,19 @@ mod tests {
             assert!(cut.len() <= max, "{cut} {max}");
         }
         assert_eq!(clip("abcdefgh", 6), "abc…");
+    }
+
+    #[test]
+    fn an_echo_is_known_by_its_id() {
+        let id = MessageId::from_random([3; 16]);
+        let gateway = GatewayName::new("gw").unwrap();
+        let message = Message::new(id.clone(), Timestamp::UNIX_EPOCH, gateway, EchoProbe {});
+        let bytes = encode("echo", &message).unwrap();
+        assert_eq!(message_id(&bytes), Some(id));
+        assert_eq!(serde_json::from_slice::<Message<EchoProbe>>(&bytes).unwrap(), message);
+        for bad in ["", "[]", "{}", r#"{"id":7}"#, r#"{"id":"short"}"#, "{\"id\":"] {
+            assert_eq!(message_id(bad.as_bytes()), None, "{bad}");
+        }
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub(super) enum Outcome {
     Ignored(Ignored),
     /// There is no room for another one.
     Full,
+    /// It showed that so many services in the book are on a print port.
+    Withdrew(u64),
 }
 
 #[derive(Debug)]
@@ -107,7 +109,7 @@ impl Book {
         }
         if self.raw.get(&key) != Some(&raw) {
             self.raw.insert(key, raw);
-            self.judge_again(now);
+            return Outcome::Withdrew(self.judge_again(now));
         }
         Outcome::Kept
     }
@@ -196,8 +198,9 @@ impl Book {
             .collect()
     }
 
-    /// The raw ports changed: every service that could be meant is judged again.
-    fn judge_again(&mut self, now: Instant) {
+    /// The raw ports changed: every service is judged again. How many are no longer acceptable?
+    fn judge_again(&mut self, now: Instant) -> u64 {
+        let mut withdrawn = 0;
         let mut changed = Vec::new();
         for (key, entry) in &self.entries {
             let gone = entry.current.is_none() && entry.due.is_some();
@@ -207,11 +210,13 @@ impl Book {
             }
         }
         for (key, current) in changed {
+            withdrawn += u64::from(current.is_none());
             if let Some(entry) = self.entries.get_mut(&key) {
                 entry.current = current;
             }
             self.mark(&key, now);
         }
+        withdrawn
     }
 }
 
@@ -300,7 +305,8 @@ mod tests {
         assert_eq!(book.seen(record("c", "", 631), t0), Outcome::Full);
         assert_eq!(book.seen(record("b", "new", 631), t0), Outcome::Kept);
         assert_eq!(book.len(), 2);
-        assert_eq!(book.raw_seen("r1", raw("x", 1), t0), Outcome::Kept);
+        assert_eq!(book.raw_seen("r1", raw("x", 1), t0), Outcome::Withdrew(0));
+        assert_eq!(book.raw_seen("r2", raw("x", 2), t0), Outcome::Withdrew(0));
         assert_eq!(book.raw_seen("r2", raw("x", 2), t0), Outcome::Kept);
         assert_eq!(book.raw_seen("r3", raw("x", 3), t0), Outcome::Full);
         // Gone makes room, once it was reported.
@@ -321,7 +327,7 @@ mod tests {
         // Known afterwards, by its address.
         let by_address =
             RawPort { host: "other.local.".into(), addresses: vec!["10.0.0.1".parse().unwrap()], port: 4000 };
-        book.raw_seen("b._printer._tcp.local.", by_address, t0);
+        assert_eq!(book.raw_seen("b._printer._tcp.local.", by_address, t0), Outcome::Withdrew(1));
         assert_eq!(all(&mut book, t0 + SETTLE), ["-b._ipp._tcp.local."]);
     }
 

@@ -94,8 +94,11 @@ impl Counters {
         self.ignored.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn ignore(&self, reason: Ignored) {
-        *self.ignored.lock().unwrap_or_else(PoisonError::into_inner).entry(reason.to_string()).or_default() += 1;
+    fn ignore(&self, reason: Ignored, count: u64) {
+        if count > 0 {
+            *self.ignored.lock().unwrap_or_else(PoisonError::into_inner).entry(reason.to_string()).or_default() +=
+                count;
+        }
     }
 }
 
@@ -238,12 +241,13 @@ impl Mdns {
                 };
                 match outcome {
                     Outcome::Kept => {}
+                    Outcome::Withdrew(count) => self.counters.ignore(Ignored::PrintPort, count),
                     Outcome::Full => {
                         self.counters.overflow.fetch_add(1, Ordering::Relaxed);
                     }
                     Outcome::Ignored(reason) => {
                         tracing::debug!(service = ?service.fullname, %reason, "not a printer for us");
-                        self.counters.ignore(reason);
+                        self.counters.ignore(reason, 1);
                     }
                 }
             }

@@ -62,7 +62,7 @@ pub struct Limits {
     pub resolve: Duration,
     /// TCP and TLS to one host.
     pub connect: Duration,
-    /// From the request to the end of the answer's header.
+    /// To the end of the answer's header, connecting included.
     pub head: Duration,
     /// The longest pause in an answer's body.
     pub idle: Duration,

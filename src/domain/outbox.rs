@@ -29,6 +29,8 @@ pub struct Limits {
     pub echo_timeout: SignedDuration,
     /// Longest pause between two sends of one message.
     pub longest_pause: SignedDuration,
+    /// Silence after which a link whose publishes are taken is made anew.
+    pub deaf_after: SignedDuration,
 }
 
 impl Default for Limits {
@@ -38,6 +40,7 @@ impl Default for Limits {
             per_second: 40,
             echo_timeout: SignedDuration::from_secs(3),
             longest_pause: SignedDuration::from_secs(60),
+            deaf_after: SignedDuration::from_secs(20),
         }
     }
 }
@@ -239,6 +242,11 @@ impl Window {
             entry.due = entry.due.min(now);
             entry.tries = entry.tries.min(1);
         }
+    }
+
+    /// How often the most patient message was sent without an echo.
+    pub fn most_tries(&self) -> u32 {
+        self.entries.values().map(|entry| entry.tries).max().unwrap_or(0)
     }
 
     /// Confirmed, sent again, and echoes that were none.

@@ -27,16 +27,18 @@
 //! Not here: when to poll (`schedule`), whether it is online (`state`), storage (the hub hands out [`Printer`]s).
 
 mod printer;
+mod quarantine;
 #[cfg(test)]
 mod tests;
 
 pub use printer::{Identity, KnownEndpoint, MAX_ENDPOINTS, Pin, Printer};
 
 use super::endpoint::Endpoint;
-use super::identity::{self, Fallback, Reason, Verdict};
+use super::identity::{self, Reason, Verdict};
 use super::ids::PrinterId;
-use super::sighting::{Evidence, Sighting};
+use super::sighting::Sighting;
 use jiff::Timestamp;
+use quarantine::{Quarantined, is_neighbour, overlaps, rank, see};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Printers and quarantined devices together; what comes beyond is refused and counted.
@@ -148,19 +150,6 @@ enum Owner {
     Quarantined(u64),
 }
 
-/// A device without an id yet.
-#[derive(Debug)]
-struct Quarantined {
-    endpoints: Vec<KnownEndpoint>,
-    evidence: Evidence,
-    name: String,
-    location: Option<String>,
-    /// Keys of endpoints whose probe failed.
-    failed: BTreeSet<String>,
-    /// The printer it claims to be, while that one is checked.
-    contested: Option<PrinterId>,
-}
-
 impl Registry {
     /// The registry as it was stored. Rows beyond [`MAX_PRINTERS`], and of two rows that claim one id, key or alias
     /// the later one's claim, are dropped.
@@ -230,14 +219,16 @@ impl Registry {
             }
             Event::PollAnswered { id, key, identity } => {
                 self.poll_answered(&id, &key, &identity, now, &mut effects);
-                self.settle_contests(&id, true, now, &mut effects);
+                // An answer of another device at the old place says nothing about this one.
+                if self.owner(&key) == Some(&id) {
+                    self.settle_contests(&id, true, now, &mut effects);
+                }
             }
             Event::EndpointFailed { id, key } => {
-                if let Some(e) = self.printers.get_mut(&id).and_then(|p| p.endpoint_mut(&key)) {
-                    if !e.failing {
-                        e.failing = true;
-                        effects.push(Effect::Changed(id));
-                    }
+                let endpoint = self.printers.get_mut(&id).and_then(|p| p.endpoint_mut(&key));
+                if let Some(e) = endpoint.filter(|e| e.failing_since.is_none()) {
+                    e.failing_since = Some(now);
+                    effects.push(Effect::Changed(id));
                 }
             }
             Event::PollFailed { id } => self.settle_contests(&id, false, now, &mut effects),
@@ -476,7 +467,7 @@ impl Registry {
             self.next += 1;
             self.owners.insert(key.to_owned(), Owner::Quarantined(n));
             let waiting = Quarantined {
-                endpoints: vec![KnownEndpoint { pin: who.pin, failing: false, ..endpoint }],
+                endpoints: vec![KnownEndpoint { pin: who.pin, failing_since: None, ..endpoint }],
                 evidence: who.evidence.clone(),
                 name: who.name.clone().unwrap_or_default(),
                 location: who.location.clone(),
@@ -486,7 +477,7 @@ impl Registry {
             self.quarantine.insert(n, waiting);
             return self.conclude(n, now, effects);
         }
-        if printer.learn(key, who) {
+        if printer.learn(key, who, now) {
             effects.push(Effect::Changed(id.clone()));
             self.merge_twins(id, effects);
         }
@@ -497,10 +488,12 @@ impl Registry {
         let waiting: Vec<u64> =
             self.quarantine.iter().filter(|(_, q)| q.contested.as_ref() == Some(id)).map(|(n, _)| *n).collect();
         for n in waiting {
-            if answered {
-                self.adopt(n, now, effects);
-            } else {
-                self.attach(n, id, now, effects);
+            // The answer may have told more about the printer that is contested: look again.
+            match self.quarantine.get(&n).and_then(|q| self.find_known(q)) {
+                Some((known, true)) => self.attach(n, &known, now, effects),
+                _ if answered => self.adopt(n, now, effects),
+                Some((known, false)) => self.attach(n, &known, now, effects),
+                None => self.adopt(n, now, effects),
             }
         }
     }
@@ -584,81 +577,4 @@ impl Registry {
         }
         Ok(())
     }
-}
-
-impl Quarantined {
-    fn fallback(&self) -> Fallback<'_> {
-        let first = self.endpoints.iter().min_by_key(|e| e.rank());
-        Fallback {
-            host: first.map(|e| e.endpoint.host.as_str()),
-            path: first.map(|e| e.endpoint.path.as_str()),
-            name: Some(&self.name),
-        }
-    }
-}
-
-fn rank(reason: Reason) -> u8 {
-    match reason {
-        Reason::Serial => 0,
-        Reason::Uuid => 1,
-        Reason::Mac => 2,
-        Reason::Model => 3,
-    }
-}
-
-/// Whether a sighting is another endpoint of a device, from what was announced alone: the same host, and the same
-/// device by evidence or, where the evidence does not say, the same name and queue.
-fn is_neighbour(endpoints: &[KnownEndpoint], evidence: &Evidence, name: &str, s: &Sighting) -> bool {
-    let here = endpoints.iter().find(|e| e.endpoint.host.eq_ignore_ascii_case(&s.endpoint.host));
-    let Some(here) = here else { return false };
-    if identity::same_uuid(evidence, &s.evidence) {
-        return true;
-    }
-    match identity::same_device(evidence, &s.evidence) {
-        Verdict::Same(_) => true,
-        Verdict::Different(_) => false,
-        Verdict::Open => {
-            let queue = |e: &Endpoint| identity::queue_path(Some(&e.path)).map(str::to_owned);
-            (here.instance() == instance(&s.key) || name == s.name) && queue(&here.endpoint) == queue(&s.endpoint)
-        }
-    }
-}
-
-/// The part of a DNS-SD service name that is shared by the services of one device.
-fn instance(key: &str) -> &str {
-    key.split_once("._").map_or(key, |(instance, _)| instance)
-}
-
-fn overlaps(a: &[KnownEndpoint], b: &[KnownEndpoint]) -> bool {
-    a.iter().any(|x| {
-        b.iter().any(|y| {
-            x.endpoint.host.eq_ignore_ascii_case(&y.endpoint.host)
-                || x.endpoint.addresses.iter().any(|ip| y.endpoint.addresses.contains(ip))
-        })
-    })
-}
-
-/// Takes a sighting into a list of endpoints; true when something besides the time changed.
-fn see(endpoints: &mut Vec<KnownEndpoint>, s: &Sighting, now: Timestamp) -> bool {
-    let new = KnownEndpoint {
-        key: s.key.clone(),
-        endpoint: s.endpoint.clone(),
-        announced: s.evidence.clone(),
-        priority: s.priority,
-        last_seen: now,
-        lost: false,
-        failing: false,
-        pin: None,
-    };
-    let Some(old) = endpoints.iter_mut().find(|e| e.key == s.key) else {
-        endpoints.push(new);
-        return true;
-    };
-    let new = KnownEndpoint { pin: old.pin, ..new };
-    let changed =
-        old.endpoint != new.endpoint || old.announced != new.announced || old.priority != new.priority || old.lost;
-    // A new word about an unchanged place does not mean that it works again.
-    let failing = old.failing && !changed;
-    *old = KnownEndpoint { failing, ..new };
-    changed
 }

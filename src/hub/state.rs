@@ -16,6 +16,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// Polls under way at a time.
 pub const MAX_POLLS: usize = 16;
 
+/// Records about one printer at once. A flapping printer must not fill the outbox.
+const RECORDS_AT_ONCE: i32 = 60;
+
+/// Records about one printer in the long run: one in this time.
+const RECORD_EVERY: SignedDuration = SignedDuration::from_secs(10);
+
 /// How long a printer with an alert is polled often, since its reasons last changed. An alert may stand for weeks.
 const RESTLESS: SignedDuration = SignedDuration::from_mins(10);
 
@@ -57,6 +63,7 @@ pub struct HubState {
     stale_views: BTreeSet<PrinterId>,
     deletes: Vec<PrinterId>,
     records: Vec<Record>,
+    deferred: u64,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +76,34 @@ struct Entry {
     reasons_since: Option<Timestamp>,
     /// When its certificate was last replaced in this run.
     repinned: Option<Timestamp>,
+    /// What it may still have told.
+    allowance: Allowance,
+}
+
+/// A bucket of records per printer: holds [`RECORDS_AT_ONCE`], one more every [`RECORD_EVERY`]. While it is empty nothing
+/// is told; what happens meanwhile is told as one difference later.
+#[derive(Debug, Default)]
+struct Allowance {
+    /// The time up to which records are used up; in the past when the bucket is full.
+    used_until: Option<Timestamp>,
+}
+
+impl Allowance {
+    fn is_used_up(&self, now: Timestamp) -> bool {
+        let full = RECORD_EVERY.saturating_mul(RECORDS_AT_ONCE);
+        self.used_until.is_some_and(|until| {
+            let debt = until.duration_since(now);
+            // Further ahead than records can have brought it: the clock was set back.
+            debt >= full && debt <= full.saturating_mul(3)
+        })
+    }
+
+    fn use_up(&mut self, records: usize, now: Timestamp) {
+        let longest = RECORD_EVERY.saturating_mul(RECORDS_AT_ONCE.saturating_mul(3));
+        let from = self.used_until.filter(|t| *t > now && t.duration_since(now) <= longest).unwrap_or(now);
+        let cost = RECORD_EVERY.saturating_mul(i32::try_from(records).unwrap_or(i32::MAX));
+        self.used_until = from.checked_add(cost).ok();
+    }
 }
 
 impl HubState {
@@ -105,7 +140,13 @@ impl HubState {
             stale_views,
             deletes: Vec::new(),
             records: Vec::new(),
+            deferred: 0,
         }
+    }
+
+    /// How often a printer's news had to wait because it had too many, since the start.
+    pub fn deferred(&self) -> u64 {
+        self.deferred
     }
 
     /// The printers known.
@@ -120,11 +161,11 @@ impl HubState {
             HubEvent::Discovery(DiscoveryEvent::Lost { key }) => self.tell_registry(Event::Lost { key }, now),
             HubEvent::Polled { target: Target::Probe { key }, result } => {
                 self.under_way = self.under_way.saturating_sub(1);
-                self.probed(key, result, now);
+                self.probed(key, *result, now);
             }
             HubEvent::Polled { target: Target::Poll { id, key }, result } => {
                 self.under_way = self.under_way.saturating_sub(1);
-                self.polled(id, key, result, now);
+                self.polled(id, key, *result, now);
             }
             HubEvent::PollNow(id) => {
                 if let Some(id) = self.registry.get(&id).map(|p| p.id.clone()) {
@@ -427,8 +468,13 @@ impl HubState {
 
     fn tell_cloud(&mut self, id: &PrinterId, now: Timestamp) {
         let (Some(printer), Some(entry)) = (self.registry.get(id), self.printers.get_mut(id)) else { return };
+        if entry.allowance.is_used_up(now) {
+            self.deferred += 1;
+            return;
+        }
         let told = entry.book.tell(id, &printer.name, &entry.state, now);
         if !told.is_empty() {
+            entry.allowance.use_up(told.len(), now);
             self.records.extend(told);
             self.dirty.insert(id.clone());
         }

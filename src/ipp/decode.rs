@@ -143,12 +143,19 @@ fn firmware(group: &Group) -> Option<String> {
 fn trays(group: &Group) -> Vec<Tray> {
     let ready = ready_media(group);
     let mut trays: Vec<Tray> = Vec::new();
-    let values = group.get("printer-input-tray").map(|attribute| attribute.values.as_slice()).unwrap_or_default();
-    for value in values.iter().take(MAX_PARTS) {
-        let Some(pairs) = value.as_octets().map(pairs) else { continue };
-        let name = pairs.get("name").map(|name| clean(name)).unwrap_or_default();
-        // "auto" is a way to choose a tray, not a tray.
-        if name.is_empty() || name.eq_ignore_ascii_case("auto") {
+    let rows: Vec<_> = values(group, "printer-input-tray")
+        .iter()
+        .take(MAX_PARTS)
+        .filter_map(|row| row.as_octets().map(pairs))
+        .collect();
+    let name_of = |pairs: &BTreeMap<String, String>| pairs.get("name").map(|name| clean(name)).unwrap_or_default();
+    let is_other = |pairs: &BTreeMap<String, String>| pairs.get("type").is_some_and(|kind| kind == "other");
+    for pairs in &rows {
+        let name = name_of(pairs);
+        // "auto" is a way to choose a tray, not a tray. Some printers write it as a row of type "other" with the name of
+        // the tray it would choose.
+        let again = is_other(pairs) && rows.iter().any(|row| !is_other(row) && name_of(row) == name);
+        if name.is_empty() || name.eq_ignore_ascii_case("auto") || again {
             continue;
         }
         let number = |key: &str| pairs.get(key).and_then(|text| text.trim().parse::<i64>().ok());

@@ -5,6 +5,9 @@
 //! - at most 10 QoS 1 publishes wait for their PUBACK, for all components together; one more fails;
 //! - what waits for its PUBACK when the link goes down is forgotten, though the component was told "published";
 //! - an inbound payload over 4,980 bytes is dropped without a word;
+//! - a message reaches each subscription it matches once: two that overlap get it twice. Brokers differ in what they do
+//!   with overlapping filters of one client, so a filter that another one covers is not subscribed to at the broker
+//!   (filters that overlap without one covering the other bring copies, where the broker sends them);
 //! - a subscription is answered before the broker's SUBACK, and taken up again after every reconnect;
 //! - small packets wait for the TCP acknowledgement of those before (Nagle's algorithm is on), which decides the echo
 //!   rate: 22/s one at a time, 178/s with 8 and 221/s with 10 on their way (real lite: 22, 175, 227).
@@ -21,7 +24,7 @@ use super::topic;
 use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v4::Packet;
 use rumqttc::{AsyncClient, Event, MqttOptions, PublishOptions};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -102,6 +105,44 @@ struct State {
     status: LinkStatus,
     next: u64,
     subscriptions: HashMap<u64, Subscription>,
+    /// What this connection is subscribed to at the broker.
+    at_broker: BTreeMap<String, QoS>,
+}
+
+impl State {
+    /// Brings the broker's subscriptions in line: new ones first, so that nothing is missed in between.
+    fn synchronize(&mut self) -> Result<(), LinkError> {
+        let Some(client) = &self.client else { return Ok(()) };
+        let wanted = widest(self.subscriptions.values().map(|s| (s.filter.as_str(), s.qos)));
+        for (filter, qos) in &wanted {
+            if self.at_broker.get(filter) != Some(qos) {
+                client.try_subscribe(filter.clone(), *qos).map_err(|_| LinkError::Queue)?;
+                self.at_broker.insert(filter.clone(), *qos);
+            }
+        }
+        let gone: Vec<String> = self.at_broker.keys().filter(|f| !wanted.contains_key(*f)).cloned().collect();
+        for filter in gone {
+            client.try_unsubscribe(filter.clone()).map_err(|_| LinkError::Queue)?;
+            self.at_broker.remove(&filter);
+        }
+        Ok(())
+    }
+}
+
+/// The filters that no other one covers, each with the highest QoS of those it covers.
+fn widest<'a>(filters: impl Iterator<Item = (&'a str, QoS)> + Clone) -> BTreeMap<String, QoS> {
+    let covers = |wide: &str, narrow: &str| {
+        topic::covers(wide, narrow) && !(narrow.starts_with('$') && wide.starts_with(['+', '#']))
+    };
+    let mut widest = BTreeMap::new();
+    for (filter, _) in filters.clone() {
+        if !filters.clone().any(|(other, _)| other != filter && covers(other, filter)) {
+            let covered = filters.clone().filter(|(other, _)| covers(filter, other));
+            let at_least_once = covered.clone().any(|(_, qos)| qos != QoS::AtMostOnce);
+            widest.insert(filter.to_owned(), if at_least_once { QoS::AtLeastOnce } else { QoS::AtMostOnce });
+        }
+    }
+    widest
 }
 
 struct Subscription {
@@ -174,23 +215,21 @@ impl Link {
         if state.subscriptions.len() >= MAX_SUBSCRIPTIONS {
             return Err(LinkError::Subscriptions);
         }
-        if let Some(client) = &state.client {
-            client.try_subscribe(filter, qos).map_err(|_| LinkError::Queue)?;
-        }
         state.next += 1;
         let id = state.next;
         state.subscriptions.insert(id, Subscription { filter: filter.to_owned(), qos, to });
+        if let Err(error) = state.synchronize() {
+            state.subscriptions.remove(&id);
+            return Err(error);
+        }
         Ok(id)
     }
 
-    /// Ends a subscription; the broker's ends with the last of the same filter.
+    /// Ends a subscription.
     pub(super) fn unsubscribe(&self, id: u64) {
         let mut state = lock(&self.state);
-        let Some(ended) = state.subscriptions.remove(&id) else { return };
-        let last = !state.subscriptions.values().any(|s| s.filter == ended.filter);
-        if let (true, Some(client)) = (last, &state.client)
-            && let Err(error) = client.try_unsubscribe(ended.filter)
-        {
+        state.subscriptions.remove(&id);
+        if let Err(error) = state.synchronize() {
             tracing::warn!(%error, "could not unsubscribe");
         }
     }
@@ -264,12 +303,11 @@ async fn connected(state: &Mutex<State>, online: &watch::Sender<bool>, client_id
             Ok(Event::Incoming(Packet::ConnAck(_))) => {
                 up = true;
                 let mut state = lock(state);
-                for s in state.subscriptions.values() {
-                    if let Err(error) = client.try_subscribe(s.filter.clone(), s.qos) {
-                        tracing::warn!(%error, "could not subscribe again");
-                    }
-                }
                 state.client = Some(client.clone());
+                state.at_broker.clear();
+                if let Err(error) = state.synchronize() {
+                    tracing::warn!(%error, "could not subscribe again");
+                }
                 state.status.online = true;
                 state.status.connects += 1;
                 drop(state);
@@ -307,5 +345,22 @@ async fn deliver(state: &Mutex<State>, topic: &[u8], payload: bytes::Bytes) {
         if let Err(mpsc::error::SendTimeoutError::Timeout(_)) = subscription.send_timeout(message, STALL).await {
             lock(state).status.stalled += 1;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_widest_filters_are_subscribed_to() {
+        use QoS::{AtLeastOnce as One, AtMostOnce as Zero};
+        let widest = |filters: &[(&str, QoS)]| widest(filters.iter().copied()).into_iter().collect::<Vec<_>>();
+        let owned = |filters: &[(&str, QoS)]| filters.iter().map(|(f, q)| ((*f).to_owned(), *q)).collect::<Vec<_>>();
+        assert_eq!(widest(&[("a/b", Zero), ("a/b", One)]), owned(&[("a/b", One)]));
+        assert_eq!(widest(&[("a/#", Zero), ("a/+/c", One), ("b", Zero)]), owned(&[("a/#", One), ("b", Zero)]));
+        assert_eq!(widest(&[("a/+/c", Zero), ("a/b/+", Zero)]), owned(&[("a/+/c", Zero), ("a/b/+", Zero)]));
+        assert_eq!(widest(&[("#", Zero), ("$aws/x", One)]), owned(&[("#", Zero), ("$aws/x", One)]));
+        assert_eq!(widest(&[]), []);
     }
 }

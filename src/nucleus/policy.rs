@@ -8,6 +8,7 @@
 //! `{iot:thingName}` stands for the core device's name. What a subscription asks for is itself a filter: `+` in it is
 //! covered by `+`, `#` only by `#` or `*`. What does not parse allows nothing.
 
+use super::topic;
 use serde_json::Value;
 
 /// Service id of the MQTT operations.
@@ -28,7 +29,7 @@ pub(super) fn allows(access_control: &Value, service: &str, operation: &str, res
                 .iter()
                 .filter(|pattern| pattern.len() <= MAX_RESOURCE)
                 .map(|pattern| pattern.replace("{iot:thingName}", thing_name))
-                .any(|pattern| glob(&pattern, resource) || covers(&pattern, resource))
+                .any(|pattern| glob(&pattern, resource) || topic::covers(&pattern, resource))
     })
 }
 
@@ -58,20 +59,6 @@ fn glob(pattern: &str, text: &str) -> bool {
         }
     }
     pattern.get(p..).is_some_and(|rest| rest.iter().all(|b| *b == b'*'))
-}
-
-/// Whether the MQTT filter `pattern` covers every topic that the topic or filter `asked` stands for.
-fn covers(pattern: &str, asked: &str) -> bool {
-    let mut asked = asked.split('/');
-    for level in pattern.split('/') {
-        match (level, asked.next()) {
-            ("#", Some(_)) => return true,
-            ("+", Some(name)) if name != "#" => {}
-            (level, Some(name)) if level == name => {}
-            _ => return false,
-        }
-    }
-    asked.next().is_none()
 }
 
 #[cfg(test)]

@@ -41,6 +41,21 @@ pub(super) fn matches(filter: &str, topic: &str) -> bool {
     topic.next().is_none()
 }
 
+/// Whether `filter` covers every topic that the topic or filter `other` stands for. As on lite `a/#` is not taken to
+/// cover `a`, and no exception is made for topics that begin with `$`.
+pub(super) fn covers(filter: &str, other: &str) -> bool {
+    let mut other = other.split('/');
+    for level in filter.split('/') {
+        match (level, other.next()) {
+            ("#", Some(_)) => return true,
+            ("+", Some(name)) if name != "#" => {}
+            (level, Some(name)) if level == name => {}
+            _ => return false,
+        }
+    }
+    other.next().is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

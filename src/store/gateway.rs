@@ -266,6 +266,11 @@ impl GatewayStore {
             .await
     }
 
+    /// Waits until the file is closed, which happens when every other handle is gone too.
+    pub async fn close(self) {
+        self.db.close().await;
+    }
+
     /// How much waits.
     pub async fn depth(&self) -> Result<Depth, StoreError> {
         self.db.read(|c| depth_of(c, "outbox")).await

@@ -195,6 +195,11 @@ impl JobStore {
             .await
     }
 
+    /// Waits until the file is closed, which happens when every other handle is gone too.
+    pub async fn close(self) {
+        self.db.close().await;
+    }
+
     /// How much waits.
     pub async fn depth(&self) -> Result<Depth, StoreError> {
         self.db.read(|c| super::gateway::depth_of(c, "status_outbox")).await

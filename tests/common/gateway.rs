@@ -9,8 +9,8 @@ use std::time::Duration;
 /// How long the gateway may take to end after SIGTERM: the classic nucleus kills it after 5 s.
 pub const STOP: Duration = Duration::from_secs(4);
 
-/// A `printgate` command with a clean environment: the search path, the home directory, and how much is logged.
-pub fn printgate(arguments: &[&str]) -> Command {
+/// A `printgate` command with a clean environment: the search path, the home directory, how much is logged, and `env`.
+pub fn printgate(arguments: &[&str], env: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_printgate"));
     command.args(arguments).env_clear();
     for name in ["PATH", "HOME", "TMPDIR", "PRINTGATE_LOG", "RUST_BACKTRACE"] {
@@ -18,6 +18,7 @@ pub fn printgate(arguments: &[&str]) -> Command {
             command.env(name, value);
         }
     }
+    command.envs(env.iter().copied());
     command
 }
 
@@ -42,7 +43,7 @@ impl Gateway {
 
     fn spawn(arguments: &[String], env: &[(String, String)], directory: &Path) -> Process {
         std::fs::create_dir_all(directory).unwrap();
-        let mut command = printgate(&["run"]);
+        let mut command = printgate(&["run"], &[]);
         command.args(arguments).envs(env.iter().cloned()).current_dir(directory);
         Process::start("gateway", directory, command)
     }

@@ -136,7 +136,7 @@ pub struct JsonProcess {
 impl JsonProcess {
     /// Starts it with its log in `DIRECTORY/NAME.log` and waits for its first line.
     pub fn start(name: &str, arguments: &[&str], directory: &Path) -> JsonProcess {
-        let mut process = Process::start_piped(name, directory, printgate(arguments));
+        let mut process = Process::start_piped(name, directory, printgate(arguments, &[]));
         let lines = Arc::new(Mutex::new(Vec::new()));
         let output = BufReader::new(process.stdout()).lines();
         std::thread::spawn({

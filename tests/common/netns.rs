@@ -102,7 +102,8 @@ pub fn inside(test: &str, body: impl FnOnce()) {
         let line = line.unwrap_or_else(|error| format!("(unreadable output: {error})"));
         ready |= line == "network ready";
         passed |= line.starts_with("test result: ok. 1 passed");
-        println!("{line}");
+        // Marked, so that nobody takes the inner run's summary for the outer one's.
+        println!("| {line}");
     }
     let status = child.wait().unwrap();
     assert!(

@@ -62,7 +62,7 @@ impl Control {
         let Value::Object(object) = value else { return Err(whole("not a JSON object".into())) };
 
         let text = |field: &str| object.get(field).and_then(Value::as_str);
-        let job_id = match text("jobId").map(|t| JobId::new(t)) {
+        let job_id = match text("jobId").map(JobId::new) {
             Some(Ok(id)) => id,
             Some(Err(e)) => return Err(ControlError { field: "jobId", message: rule(&e), job_id: None }),
             None => return Err(ControlError { field: "jobId", message: "missing or no text".into(), job_id: None }),

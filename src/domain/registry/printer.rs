@@ -1,16 +1,20 @@
 //! One printer as the registry keeps and the store stores it.
 
-use super::{instance, see};
+use super::quarantine::{instance, see};
 use crate::domain::endpoint::{Endpoint, EndpointKind};
 use crate::domain::identity::{self, Reason, Verdict};
 use crate::domain::ids::PrinterId;
 use crate::domain::sighting::{Evidence, Sighting};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Endpoints of one printer; beyond that the longest unseen goes.
 pub const MAX_ENDPOINTS: usize = 16;
+
+/// A failing endpoint of a printer that answers over another one is tried again after this time: TLS that broke once
+/// must not mean plain text for ever.
+const TRY_AGAIN: SignedDuration = SignedDuration::from_mins(30);
 
 /// A TLS certificate by the SHA-256 of its DER form, trusted from first use; 64 hex digits as text.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -83,9 +87,9 @@ pub struct KnownEndpoint {
     pub last_seen: Timestamp,
     /// No longer announced.
     pub lost: bool,
-    /// The last poll over it failed. Not stored: after a start everything is tried again.
+    /// Polls over it fail, since then. Not stored: after a start everything is tried again.
     #[serde(skip)]
-    pub failing: bool,
+    pub failing_since: Option<Timestamp>,
     /// The certificate trusted.
     pub pin: Option<Pin>,
 }
@@ -93,7 +97,7 @@ pub struct KnownEndpoint {
 impl KnownEndpoint {
     /// The order of preference, smallest first: what answers, what is announced, TLS, priority, key.
     pub fn rank(&self) -> (bool, bool, EndpointKind, u8, &str) {
-        (self.failing, self.lost, self.endpoint.kind, self.priority, &self.key)
+        (self.failing_since.is_some(), self.lost, self.endpoint.kind, self.priority, &self.key)
     }
 
     /// The service instance it belongs to.
@@ -132,7 +136,7 @@ impl Printer {
 
     /// Whether it has an endpoint that is announced and not known to fail.
     pub fn is_live(&self) -> bool {
-        self.endpoints.iter().any(|e| !e.lost && !e.failing)
+        self.endpoints.iter().any(|e| !e.lost && e.failing_since.is_none())
     }
 
     pub(super) fn endpoint_mut(&mut self, key: &str) -> Option<&mut KnownEndpoint> {
@@ -185,7 +189,7 @@ impl Printer {
     }
 
     /// Takes what the device answered; true when something changed.
-    pub(super) fn learn(&mut self, key: &str, who: &Identity) -> bool {
+    pub(super) fn learn(&mut self, key: &str, who: &Identity, now: Timestamp) -> bool {
         let before = (self.evidence.clone(), self.name.clone(), self.location.clone());
         self.evidence = identity::merge(&self.evidence, &who.evidence);
         if let Some(name) = &who.name {
@@ -196,9 +200,16 @@ impl Printer {
         }
         let mut changed = before != (self.evidence.clone(), self.name.clone(), self.location.clone());
         if let Some(e) = self.endpoint_mut(key) {
-            changed |= e.failing || (e.pin.is_none() && who.pin.is_some());
-            e.failing = false;
+            changed |= e.failing_since.is_some() || (e.pin.is_none() && who.pin.is_some());
+            e.failing_since = None;
             e.pin = e.pin.or(who.pin);
+        }
+        for e in self.endpoints.iter_mut().filter(|e| e.key != key) {
+            let again = e.failing_since.is_some_and(|since| now.duration_since(since).abs() >= TRY_AGAIN);
+            if again {
+                e.failing_since = None;
+                changed = true;
+            }
         }
         changed
     }

@@ -1,5 +1,9 @@
+//! The registry: single rules by example, the invariants on random histories of a small office.
+
 use super::*;
 use crate::domain::endpoint::EndpointKind;
+use crate::domain::identity::Fallback;
+use crate::domain::sighting::Evidence;
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -94,6 +98,24 @@ fn ipp_and_ipps_of_one_host_are_one_printer_and_tls_comes_first() {
     assert_eq!(next, [Effect::Probe { key: tls.key.clone(), endpoint: tls.endpoint }]);
     let effects = r.apply(Event::ProbeFailed { key: tls.key }, at(2));
     assert_eq!(effects, [Effect::Adopted(id)]);
+}
+
+#[test]
+fn tls_that_failed_is_tried_again_after_half_an_hour() {
+    let mut r = Registry::default();
+    let e = evidence(Some("PHB1234567"), Some(uuid(1)));
+    let (plain, tls) = (sighting("A", Ipp, "a.local", 1, e.clone()), sighting("A", Ipps, "a.local", 1, e.clone()));
+    let id = adopt(&mut r, &plain, e.clone(), at(0));
+    r.apply(found(&tls), at(0));
+    let first = |r: &Registry| r.get(&id).unwrap().preferred()[0].endpoint.kind;
+    assert_eq!(first(&r), Ipps);
+    let failed = Event::EndpointFailed { id: id.clone(), key: tls.key };
+    assert_eq!(r.apply(failed.clone(), at(60)), [Effect::Changed(id.clone())]);
+    assert_eq!(r.apply(failed, at(61)), []);
+    r.apply(polled(&id, &plain.key, e.clone()), at(62));
+    assert_eq!(first(&r), Ipp);
+    assert_eq!(r.apply(polled(&id, &plain.key, e), at(60 + 30 * 60)), [Effect::Changed(id.clone())]);
+    assert_eq!(first(&r), Ipps);
 }
 
 #[test]

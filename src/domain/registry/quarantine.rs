@@ -1,0 +1,99 @@
+//! A device that has no id yet, and what announcements alone say about which device an endpoint belongs to.
+
+use super::printer::KnownEndpoint;
+use crate::domain::endpoint::Endpoint;
+use crate::domain::identity::{self, Fallback, Reason, Verdict};
+use crate::domain::ids::PrinterId;
+use crate::domain::sighting::{Evidence, Sighting};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+/// A device without an id yet.
+#[derive(Debug)]
+pub(super) struct Quarantined {
+    pub(super) endpoints: Vec<KnownEndpoint>,
+    pub(super) evidence: Evidence,
+    pub(super) name: String,
+    pub(super) location: Option<String>,
+    /// Keys of endpoints whose probe failed.
+    pub(super) failed: BTreeSet<String>,
+    /// The printer it claims to be, while that one is checked.
+    pub(super) contested: Option<PrinterId>,
+}
+
+impl Quarantined {
+    pub(super) fn fallback(&self) -> Fallback<'_> {
+        let first = self.endpoints.iter().min_by_key(|e| e.rank());
+        Fallback {
+            host: first.map(|e| e.endpoint.host.as_str()),
+            path: first.map(|e| e.endpoint.path.as_str()),
+            name: Some(&self.name),
+        }
+    }
+}
+
+pub(super) fn rank(reason: Reason) -> u8 {
+    match reason {
+        Reason::Serial => 0,
+        Reason::Uuid => 1,
+        Reason::Mac => 2,
+        Reason::Model => 3,
+    }
+}
+
+/// Whether a sighting is another endpoint of a device, from what was announced alone: the same host, and the same
+/// device by evidence or, where the evidence does not say, the same name and queue.
+pub(super) fn is_neighbour(endpoints: &[KnownEndpoint], evidence: &Evidence, name: &str, s: &Sighting) -> bool {
+    let here = endpoints.iter().find(|e| e.endpoint.host.eq_ignore_ascii_case(&s.endpoint.host));
+    let Some(here) = here else { return false };
+    if identity::same_uuid(evidence, &s.evidence) {
+        return true;
+    }
+    match identity::same_device(evidence, &s.evidence) {
+        Verdict::Same(_) => true,
+        Verdict::Different(_) => false,
+        Verdict::Open => {
+            let queue = |e: &Endpoint| identity::queue_path(Some(&e.path)).map(str::to_owned);
+            (here.instance() == instance(&s.key) || name == s.name) && queue(&here.endpoint) == queue(&s.endpoint)
+        }
+    }
+}
+
+/// The part of a DNS-SD service name that is shared by the services of one device.
+pub(super) fn instance(key: &str) -> &str {
+    key.split_once("._").map_or(key, |(instance, _)| instance)
+}
+
+pub(super) fn overlaps(a: &[KnownEndpoint], b: &[KnownEndpoint]) -> bool {
+    a.iter().any(|x| {
+        b.iter().any(|y| {
+            x.endpoint.host.eq_ignore_ascii_case(&y.endpoint.host)
+                || x.endpoint.addresses.iter().any(|ip| y.endpoint.addresses.contains(ip))
+        })
+    })
+}
+
+/// Takes a sighting into a list of endpoints; true when something besides the time changed.
+pub(super) fn see(endpoints: &mut Vec<KnownEndpoint>, s: &Sighting, now: Timestamp) -> bool {
+    let new = KnownEndpoint {
+        key: s.key.clone(),
+        endpoint: s.endpoint.clone(),
+        announced: s.evidence.clone(),
+        priority: s.priority,
+        last_seen: now,
+        lost: false,
+        failing_since: None,
+        pin: None,
+    };
+    let Some(old) = endpoints.iter_mut().find(|e| e.key == s.key) else {
+        endpoints.push(new);
+        return true;
+    };
+    let new = KnownEndpoint { pin: old.pin, ..new };
+    let changed =
+        old.endpoint != new.endpoint || old.announced != new.announced || old.priority != new.priority || old.lost;
+    // A new word about an unchanged place does not mean that it works again.
+    let failing_since = old.failing_since.filter(|_| !changed);
+    *old = KnownEndpoint { failing_since, ..new };
+    changed
+}
