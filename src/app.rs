@@ -171,7 +171,6 @@ impl Generation {
         let printers = Printers::default();
         let configuration_changed = Arc::new(Notify::new());
         let (commands_in, commands) = mpsc::channel(COMMANDS);
-        let (facts_in, facts) = watch::channel(GatewayFacts { printers: printers.counts(), config: told });
         let cancel_others = CancellationToken::new();
         let cancel_jobs = CancellationToken::new();
         let cancel_uplink = CancellationToken::new();
@@ -179,6 +178,7 @@ impl Generation {
 
         let directory = hub_side::directory(&printers, &cancel_others, &mut others);
         others.push(hub_side::start(gateway, &topics, &config, stores, &printers, &wake, &cancel_others).await?);
+        let (facts_in, facts) = watch::channel(GatewayFacts { printers: printers.counts(), config: told });
         if config.mdns {
             tracing::info!("looking for printers over mDNS");
         }
@@ -352,6 +352,8 @@ struct FollowConfiguration {
 impl FollowConfiguration {
     async fn run(self, cancel: CancellationToken) {
         let mut printers_changed = self.printers.changed();
+        // They may have changed since they were counted.
+        printers_changed.mark_changed();
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,

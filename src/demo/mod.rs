@@ -46,6 +46,8 @@ pub const THING: &str = "demo-gateway";
 const LOG_LINES: usize = 20;
 /// How long the gateway may take to end: less than the classic nucleus gives it.
 const STOP: Duration = Duration::from_secs(4);
+/// How long its last message may take to the cloud.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// How to run the demo.
 #[derive(Debug, Clone, Default)]
@@ -129,7 +131,7 @@ pub async fn run(options: Options) -> Result<bool, DemoError> {
     if ok && !options.exit {
         ok = stay(&mut stage, &mut tell, &mut signals).await;
     }
-    ok &= stage.clear(&mut tell, ok).await;
+    ok &= stage.clear(&mut tell).await;
     tell.over(ok);
     Ok(ok)
 }
@@ -164,13 +166,15 @@ impl Stage {
 
     /// Ends everything, in the order of dependence, and tells so. False when the gateway did not end as it should, or
     /// something was left behind.
-    async fn clear(mut self, tell: &mut Tell, well: bool) -> bool {
+    async fn clear(mut self, tell: &mut Tell) -> bool {
         tell.begin("end", "the gateway's end");
         let stopped = match self.gateway.take() {
             Some(gateway) => Some(gateway.stop(STOP).await),
             None => None,
         };
+        let mut farewell = false;
         if let Some(cloud) = self.set.cloud.take() {
+            farewell = stopped.is_some() && story::heard_stopping(&cloud, FAREWELL).await;
             cloud.close().await;
         }
         if let Some(office) = self.set.office.take() {
@@ -196,11 +200,13 @@ impl Stage {
         }
         let rest = if kept { format!("Everything is kept in {root}") } else { format!("{root} is removed") };
         let seconds = stopped.as_ref().map(|s| s.after.as_secs_f64());
-        let lines = match (&stopped, well) {
-            (Some(stopped), _) => vec![format!("SIGTERM to the gateway: {stopped}. {rest}.")],
-            (None, _) => vec![format!("{rest}.")],
+        let said = if farewell { "; the cloud heard it say `stopping`" } else { "" };
+        let lines = match &stopped {
+            Some(stopped) => vec![format!("SIGTERM to the gateway: {stopped}{said}. {rest}.")],
+            None => vec![format!("{rest}.")],
         };
-        let detail = json!({"gatewayStoppedSeconds": seconds, "directory": root, "kept": kept});
+        let detail =
+            json!({"gatewayStoppedSeconds": seconds, "saidStopping": farewell, "directory": root, "kept": kept});
         tell.done(&lines, detail).is_ok()
     }
 }

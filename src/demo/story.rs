@@ -328,15 +328,22 @@ impl Story<'_> {
         let change = json!({"poll": {"idleSeconds": 10}});
         self.nucleus_ref()?.set_config(COMPONENT_NAME, &change)?;
         let topic = format!("printers/{THING}/status");
-        let what = "a status of the gateway after the deployment, with outbox.depth 0";
+        let what = "a status `online` of the gateway after the deployment, with outbox.depth 0 and all printers known";
+        let known = json!(self.ids.len());
         let status = self::cloud(self.set)?.wait(DEADLINE, what, |heard| {
             let later = heard.get(before..).unwrap_or_default().iter();
-            later.rev().find(|h| h.topic == topic && h.body.pointer("/outbox/depth") == Some(&json!(0))).cloned()
+            let drained = |h: &&Heard| {
+                h.topic == topic
+                    && h.text("event") == "online"
+                    && h.body.pointer("/outbox/depth") == Some(&json!(0))
+                    && h.body.pointer("/printers/known") == Some(&known)
+            };
+            later.rev().find(drained).cloned()
         });
         let status = status.await?;
         let of = |field: &str| status.body.get(field).map(plain).unwrap_or_default();
         let lines = vec![
-            "A deployment changes the configuration. The gateway takes it up at once, and tells on".to_owned(),
+            "A deployment changes the configuration. The gateway takes it up while running, and tells on".to_owned(),
             format!(
                 "{topic}: event {}, printers {}, jobs {}, outbox depth 0.",
                 of("event"),
@@ -415,6 +422,16 @@ impl Story<'_> {
                             "impressions": printed.impressions, "copies": printed.copies, "bytes": printed.bytes});
         Ok((lines, detail))
     }
+}
+
+/// Whether the gateway's last word to the cloud is that it stops.
+pub(super) async fn heard_stopping(cloud: &Cloud, within: Duration) -> bool {
+    let topic = format!("printers/{THING}/status");
+    let last = |heard: &[Heard]| {
+        let last = heard.iter().rev().find(|h| h.topic == topic)?;
+        (last.text("event") == "stopping").then_some(())
+    };
+    cloud.wait(within, "the status `stopping`", last).await.is_ok()
 }
 
 /// What stays up, and how to look at it.
