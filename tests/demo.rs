@@ -43,7 +43,7 @@ impl Demo {
     fn start(arguments: &[&str]) -> Demo {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("tmp")).unwrap();
-        let mut command = printgate(&["demo", "--json"]);
+        let mut command = printgate(&["demo", "--json"], &[]);
         command.args(arguments).env("TMPDIR", directory.path().join("tmp")).env_remove("PRINTGATE_LOG");
         let process = Process::start("demo", directory.path(), command);
         Demo { process, directory }
