@@ -8,6 +8,7 @@ use common::gateway::printgate;
 use common::process::Process;
 use common::{try_until, wait_until};
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -112,7 +113,7 @@ fn every_step_happens_and_nothing_is_left() {
     for name in ["printed", "outage"] {
         assert_eq!(detail(name)["sha256"], detail(name)["documentSha256"], "{name}");
     }
-    assert_eq!(detail("outage")["impressions"], 6);
+    assert_eq!((&detail("outage")["impressions"], &detail("outage")["tls"]), (&6.into(), &true.into()));
     let seqs: Vec<u64> = detail("restored")["statuses"]
         .as_array()
         .unwrap()
@@ -148,7 +149,9 @@ fn it_stays_up_until_ctrl_c_and_the_commands_it_shows_work() {
     });
     assert!(Path::new(detail["log"].as_str().unwrap()).is_file());
 
-    demo.signal("INT");
+    // A terminal sends it to the gateway as well.
+    let gateway = demo.wait_for_step("gateway")["detail"]["pid"].to_string();
+    assert!(Command::new("kill").args(["-INT", &demo.process.id().to_string(), &gateway]).status().unwrap().success());
     assert_eq!(demo.process.wait(END).code(), Some(0), "{}", demo.process.log());
     demo.assert_nothing_left();
 }
@@ -168,6 +171,21 @@ fn a_signal_in_the_middle_of_the_story_ends_it_with_everything_gone() {
         );
         demo.assert_nothing_left();
     }
+}
+
+#[test]
+fn an_output_that_nobody_reads_any_more_ends_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = printgate(&["demo", "--exit"], &[]);
+    command.env("TMPDIR", directory.path()).env_remove("PRINTGATE_LOG");
+    let logs = tempfile::tempdir().unwrap();
+    let mut process = Process::start_piped("demo", logs.path(), command);
+    let mut line = String::new();
+    BufReader::new(process.stdout()).read_line(&mut line).unwrap();
+    assert!(line.contains("nucleus"), "{line}");
+    assert_eq!(process.wait(END).code(), Some(1), "{}", process.log());
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    assert_eq!(processes_of(directory.path()), Vec::<String>::new());
 }
 
 #[test]

@@ -118,8 +118,10 @@ pub async fn run(options: Options) -> Result<bool, DemoError> {
     let mut tell = Tell::new(options.json);
 
     let told = tokio::select! {
-        told = story::tell(&mut stage, &mut tell) => told,
+        // Ctrl-C reaches the gateway too: its end is then no failure.
+        biased;
         name = signals.recv() => Err(Unmet(format!("{name} ended the demo"))),
+        told = story::tell(&mut stage, &mut tell) => told,
     };
     let mut ok = match told {
         Ok(()) => true,
@@ -150,6 +152,7 @@ async fn stay(stage: &mut Stage, tell: &mut Tell, signals: &mut Signals) -> bool
         }
     };
     let ended = tokio::select! {
+        biased;
         _ = signals.recv() => None,
         ended = ended => Some(ended),
     };

@@ -368,7 +368,7 @@ impl Story<'_> {
         let copies = format!("Copies: {copies}");
         let lines = [
             "This page came to a printer through the whole way:",
-            "a ticket over MQTT, the Greengrass IPC, a fetch over https, and IPP.",
+            "a ticket over MQTT, the Greengrass IPC, a fetch over https, and IPP over TLS.",
             copies.as_str(),
         ];
         Ok(documents.put(name, pdf(title, &lines)))
@@ -414,12 +414,17 @@ impl Story<'_> {
             let wanted = &document.sha256;
             return Err(Unmet(format!("{} has the document's SHA-256 {wanted}, not {sha256}", file.display())));
         }
+        if !printed.tls {
+            return Err(Unmet(format!("{title} comes over ipps, which {} offers beside ipp", printed.printer)));
+        }
+        let impressions = printed.impressions;
+        let unit = if impressions == 1 { "impression" } else { "impressions" };
         let lines = vec![
-            format!("On paper at {}: {} impression(s), {}", printed.printer, printed.impressions, file.display()),
+            format!("On paper at {}, sent over ipps: {impressions} {unit}, {}", printed.printer, file.display()),
             format!("SHA-256 {sha256}, equal to the document's."),
         ];
         let detail = json!({"printer": printed.printer, "file": file, "sha256": sha256, "documentSha256": document.sha256,
-                            "impressions": printed.impressions, "copies": printed.copies, "bytes": printed.bytes});
+                            "impressions": impressions, "tls": printed.tls, "copies": printed.copies, "bytes": printed.bytes});
         Ok((lines, detail))
     }
 }
