@@ -177,7 +177,6 @@ impl Generation {
         let printers = Printers::default();
         let configuration_changed = Arc::new(Notify::new());
         let (commands_in, commands) = mpsc::channel(COMMANDS);
-        let (facts_in, facts) = watch::channel(GatewayFacts { printers: printers.counts(), config: told });
         let cancel_others = CancellationToken::new();
         let cancel_jobs = CancellationToken::new();
         let cancel_uplink = CancellationToken::new();
@@ -185,6 +184,7 @@ impl Generation {
 
         let directory = hub_side::directory(&printers, &cancel_others, &mut others);
         others.push(hub_side::start(gateway, &topics, &config, stores, &printers, &wake, &cancel_others).await?);
+        let (facts_in, facts) = watch::channel(GatewayFacts { printers: printers.counts(), config: told });
         if config.mdns {
             tracing::info!("looking for printers over mDNS");
         }
