@@ -42,6 +42,8 @@ const EVENTS_AT_ONCE: usize = 64;
 const PERIODIC: Duration = Duration::from_secs(6 * 3600);
 /// Longest sleep of the loop.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// How long the last messages of a gateway that stops may take to be confirmed; less than `app` waits for the uplink.
+const FAREWELL: Duration = Duration::from_millis(800);
 /// Pause after the store refused, so that a full disk does not spin the loop.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
 
@@ -69,6 +71,8 @@ pub struct Parts {
     pub limits: Limits,
     /// Limits of shadow updates.
     pub shadow_limits: lane::Limits,
+    /// Cancelled before the uplink is, when the whole gateway stops: only then does it say "stopping".
+    pub farewell: CancellationToken,
 }
 
 /// How the uplink ended.
@@ -133,7 +137,14 @@ impl Uplink {
             let wake = self.parts.wake.clone();
             tokio::select! {
                 biased;
-                () = cancel.cancelled() => return Ended::Cancelled,
+                () = cancel.cancelled() => {
+                    if self.parts.farewell.is_cancelled() && self.up {
+                        let said = self.say_farewell(&mut events, &mut outcomes);
+                        // What is not confirmed by then is kept and goes out after the next start.
+                        let _ = tokio::time::timeout(FAREWELL, said).await;
+                    }
+                    return Ended::Cancelled;
+                }
                 taken = self.parts.events.recv_many(&mut events, EVENTS_AT_ONCE) => {
                     if taken == 0 {
                         return if cancel.is_cancelled() {
@@ -156,6 +167,27 @@ impl Uplink {
                 _ = periodic.tick() => self.tell_status(GatewayEvent::Periodic).await,
                 () = wake.woken() => {}
                 () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Tells the cloud that the gateway stops, and drains what waits until all of it is confirmed.
+    async fn say_farewell(&mut self, events: &mut Vec<LinkEvent>, outcomes: &mut mpsc::Receiver<Sent>) {
+        self.tell_status(GatewayEvent::Stopping).await;
+        loop {
+            let Ok(due) = self.step().await else { return };
+            if self.window.room() >= self.parts.limits.size {
+                return;
+            }
+            tokio::select! {
+                biased;
+                taken = self.parts.events.recv_many(events, EVENTS_AT_ONCE) => {
+                    if taken == 0 || self.take_events(events).await.is_some() {
+                        return;
+                    }
+                }
+                Some(sent) = outcomes.recv() => self.sent(sent).await,
+                () = tokio::time::sleep(until(due)) => {}
             }
         }
     }
