@@ -199,13 +199,7 @@ fn each_is_answered_and_nothing_is_printed_or_disturbed() {
     wait_until(LONG, "answers to garbage", || (lab.cloud.statuses("").len() > before).then_some(()));
     let mut after = good("after", "/good.pdf");
     after["title"] = json!("After the flood");
-    wait_until(LONG, "an answer to a good ticket", || {
-        // The delivery contract: no status, then the same ticket again.
-        lab.cloud.submit(&colour, &after);
-        crate::common::try_until(std::time::Duration::from_secs(5), || {
-            (!lab.cloud.statuses("after").is_empty()).then_some(())
-        })
-    });
+    lab.cloud.submit_until_answered(&colour, &after);
     lab.cloud.wait_status("after", "completed");
     println!("{} of 300 garbage messages were answered", lab.cloud.statuses("").len() - before);
 

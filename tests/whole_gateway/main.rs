@@ -7,7 +7,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bad_printers;
 mod bad_tickets;
+mod configuration;
 mod end_to_end;
 mod job_control;
 mod support;

@@ -4,6 +4,7 @@ use crate::common::gateway::Gateway;
 use crate::common::https::HttpsFiles;
 use crate::common::lab::{Nucleus, Simulated};
 use crate::common::mqtt::{Message, MqttWatch};
+use crate::common::{try_until, wait_until};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -48,7 +49,16 @@ impl Cloud {
     /// Waits until the shadow of the printer that calls itself `name` was accepted; gives the printer's id.
     #[track_caller]
     pub(crate) fn printer(&self, name: &str) -> String {
-        self.printer_where(&format!("the shadow of {name:?}"), |reported| reported["name"] == name)
+        self.printer_within(LONG, name)
+    }
+
+    /// The same with another deadline.
+    #[track_caller]
+    pub(crate) fn printer_within(&self, deadline: Duration, name: &str) -> String {
+        let message = self.watch.wait_for(deadline, &format!("the shadow of {name:?}"), |message| {
+            shadow_of(&message.topic).is_some() && message.json()["state"]["reported"]["name"] == name
+        });
+        shadow_of(&message.topic).unwrap().to_owned()
     }
 
     /// Waits for an accepted shadow update with this in `reported`; gives the printer's id.
@@ -58,6 +68,13 @@ impl Cloud {
             shadow_of(&message.topic).is_some() && wanted(&message.json()["state"]["reported"])
         });
         shadow_of(&message.topic).unwrap().to_owned()
+    }
+
+    /// Waits for a status of this printer as wanted.
+    #[track_caller]
+    pub(crate) fn wait_status_of_printer(&self, printer: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let topic = format!("printers/{THING}/{printer}/status");
+        self.watch.wait_for(LONG, "a status of the printer", |m| m.topic == topic && wanted(&m.json())).json()
     }
 
     /// The ids of all printers whose shadow was accepted so far.
@@ -88,6 +105,16 @@ impl Cloud {
     #[track_caller]
     pub(crate) fn submit_text(&self, printer: &str, payload: &str) {
         crate::common::mqtt::publish(self.port, &format!("printers/{THING}/{printer}/print/submit"), payload);
+    }
+
+    /// Submits as the delivery contract asks: no status after a while, then the same ticket again.
+    #[track_caller]
+    pub(crate) fn submit_until_answered(&self, printer: &str, ticket: &Value) {
+        let job = ticket["jobId"].as_str().expect("a job id");
+        wait_until(LONG, "an answer to the ticket", || {
+            self.submit(printer, ticket);
+            try_until(Duration::from_secs(5), || (!self.statuses(job).is_empty()).then_some(()))
+        });
     }
 
     /// Publishes a control message.
@@ -233,8 +260,6 @@ pub(crate) struct Lab {
     pub(crate) office: Simulated,
     /// Documents.
     pub(crate) files: HttpsFiles,
-    /// UDP port of mDNS.
-    pub(crate) mdns_port: u16,
     directory: TempDir,
 }
 
@@ -253,12 +278,7 @@ impl Lab {
         let nucleus = Nucleus::start_with(&directory.path().join("nucleus"), &configuration, &["--thing", THING]);
         let cloud = Cloud::start(nucleus.mqtt_port());
         let gateway = Gateway::start(&[], &nucleus.env(), &directory.path().join("gateway"));
-        Lab { gateway, nucleus, cloud, office, files, mdns_port, directory }
-    }
-
-    /// A directory for more.
-    pub(crate) fn directory(&self) -> &Path {
-        self.directory.path()
+        Lab { gateway, nucleus, cloud, office, files, directory }
     }
 
     /// The jobs that the printer of this name has put on paper, as their documents.
