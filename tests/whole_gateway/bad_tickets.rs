@@ -216,6 +216,60 @@ fn each_is_answered_and_nothing_is_printed_or_disturbed() {
     assert_eq!(lab.gateway.stop().code(), Some(0));
 }
 
+#[test]
+fn garbage_and_forgeries_on_every_topic_are_ignored() {
+    let mut lab = Lab::start(1, &["--page-time", "1"], &json!({}));
+    let printer = lab.cloud.printer("Colour");
+    let document = pdf::pdf(1, "unmoved");
+    let url = lab.files.url_by_address("/unmoved.pdf");
+    lab.files.put("/unmoved.pdf", document.clone());
+    let port = lab.nucleus.mqtt_port();
+
+    let shadow = format!("$aws/things/{THING}/shadow/name");
+    let deep = "[".repeat(3_000);
+    let long = "x".repeat(4_000);
+    let forged =
+        json!({"id": "aaaaaaaaaaaaaaaaaaaaaaaaaa", "gateway": THING, "jobId": "unmoved", "status": "completed"});
+    let accepted = json!({"state": {"reported": {"name": "Forged", "online": false}}, "version": 1, "timestamp": 1, "clientToken": "forged"});
+    for topic in [
+        format!("printers/{THING}"),
+        format!("printers/{THING}/status"),
+        format!("printers/{THING}/echo"),
+        format!("printers/{THING}/telemetry"),
+        format!("printers/{THING}/{printer}/status"),
+        format!("printers/{THING}/{printer}/event"),
+        format!("printers/{THING}/{printer}/print/status"),
+        format!("printers/{THING}/{printer}/print/control"),
+        format!("printers/{THING}/{printer}/print/submit/more"),
+        format!("printers/{THING}/{printer}/print"),
+        format!("printers/{THING}//print/control"),
+        format!("printers/{THING}/{printer}/{printer}/{printer}/{printer}"),
+        format!("{shadow}/{printer}/update/accepted"),
+        format!("{shadow}/{printer}/update/rejected"),
+        format!("{shadow}/{printer}/update/delta"),
+        format!("{shadow}/no-such-printer/update/delta"),
+    ] {
+        for payload in ["", "nonsense", "[]", "{}", &deep, &long, &forged.to_string(), &accepted.to_string()] {
+            crate::common::mqtt::publish(port, &topic, payload);
+        }
+    }
+    // Another shadow's desired state asks for what is not obeyed.
+    let desired = json!({"state": {"desired": {"config": {"name": 7}, "online": false, "status": "on fire"}}});
+    crate::common::mqtt::publish(port, &format!("{shadow}/{printer}/update"), &desired.to_string());
+
+    lab.cloud.submit(&printer, &ticket("unmoved", &url, &document));
+    lab.cloud.wait_status_where("unmoved", "the true end", |status| {
+        status["status"] == "completed" && status["seq"].as_u64().is_some_and(|seq| seq > 1)
+    });
+    assert_eq!(lab.printed("Colour"), [document]);
+    let shadow = lab.cloud.get_shadow(&printer);
+    let reported = &shadow["state"]["reported"];
+    assert_eq!((&reported["name"], &reported["online"]), (&json!("Colour"), &json!(true)), "{shadow}");
+    let (_, peak) = lab.gateway.memory();
+    assert!(peak < 64 << 20, "{peak}");
+    assert_eq!(lab.gateway.stop().code(), Some(0));
+}
+
 /// Publishes `count` messages of garbage as fast as one client can.
 fn flood(lab: &Lab, printer: &str, count: usize) {
     let topic = format!("printers/{THING}/{printer}/print/submit");

@@ -12,4 +12,5 @@ mod bad_tickets;
 mod configuration;
 mod end_to_end;
 mod job_control;
+mod outage;
 mod support;
