@@ -112,6 +112,68 @@ fn first_light(broker: Option<&Mosquitto>) {
     assert_eq!(gateway.stop().code(), Some(0));
 }
 
+/// ippeveprinter's word about a job: aborted, then printed by a person's wish; and canceled while it prints.
+fn aborted_resent_canceled() {
+    let directory = tempfile::tempdir().unwrap();
+    let (good, gate) = (directory.path().join("good"), directory.path().join("gate"));
+    fs::write(&gate, "").unwrap();
+    let avahi = Avahi::start();
+    let files = HttpsFiles::start("office.test", netns::OFFICE.into());
+    let nucleus = Nucleus::start_with(&directory.path().join("nucleus"), &configuration(&files), &["--thing", THING]);
+    let cloud = Cloud::start(nucleus.mqtt_port());
+    let mut gateway = Gateway::start(&[], &nucleus.env(), &directory.path().join("gateway"));
+    let script = format!("while [ ! -e '{}' ]; do sleep 0.1; done; [ -e '{}' ]", gate.display(), good.display());
+    let printer = IppEvePrinter::start_with(&avahi, "Moody", Options { script, ..Options::default() });
+    let id = cloud.printer_where("an idle printer in a shadow", |reported| reported["status"] == "idle");
+
+    let document = pdf::pdf(1, "moody");
+    let url = files.put("/moody.pdf", document.clone());
+    cloud.submit(&id, &ticket("fails", &url, &document));
+    let aborted = cloud.wait_status("fails", "aborted");
+    let last = aborted.last().unwrap();
+    println!("aborted by the printer: {}", last["error"]);
+    assert!(last["error"]["code"].as_str().is_some_and(|code| !code.is_empty()), "{last}");
+    fs::write(&good, "").unwrap();
+    cloud.control(&id, &json!({"commandId": "again", "jobId": "fails", "attempt": 1, "action": "resend"}));
+    let done = cloud.wait_status("fails", "completed");
+    assert_eq!(done.last().unwrap()["attempt"], 2);
+    cloud.assert_in_order(
+        "fails",
+        &[
+            "accepted",
+            "fetching",
+            "ready",
+            "sending",
+            "printing",
+            "aborted",
+            "ready",
+            "sending",
+            "printing",
+            "completed",
+        ],
+    );
+    assert_on_paper(&printer, &[&document, &document]);
+
+    fs::remove_file(&gate).unwrap();
+    cloud.submit(&id, &ticket("unwanted", &url, &document));
+    cloud.wait_status("unwanted", "printing");
+    cloud.control(&id, &json!({"commandId": "stop-it", "jobId": "unwanted", "action": "cancel"}));
+    cloud.wait_status("unwanted", "canceling");
+    fs::write(&gate, "").unwrap();
+    cloud.wait_status("unwanted", "canceled");
+    cloud.assert_in_order(
+        "unwanted",
+        &["accepted", "fetching", "ready", "sending", "printing", "canceling", "canceled"],
+    );
+    cloud.assert_schemas();
+    assert_eq!(gateway.stop().code(), Some(0));
+}
+
+#[test]
+fn a_real_printer_aborts_a_job_and_cancels_one() {
+    netns::inside("end_to_end::a_real_printer_aborts_a_job_and_cancels_one", aborted_resent_canceled);
+}
+
 #[test]
 fn a_real_printer_its_shadow_and_jobs_through_mosquitto() {
     netns::inside("end_to_end::a_real_printer_its_shadow_and_jobs_through_mosquitto", || {
