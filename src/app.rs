@@ -135,6 +135,7 @@ struct Generation {
     cancel_others: CancellationToken,
     cancel_jobs: CancellationToken,
     cancel_uplink: CancellationToken,
+    farewell: CancellationToken,
     cancel_link: CancellationToken,
 }
 
@@ -180,6 +181,7 @@ impl Generation {
         let cancel_others = CancellationToken::new();
         let cancel_jobs = CancellationToken::new();
         let cancel_uplink = CancellationToken::new();
+        let farewell = CancellationToken::new();
         let mut others = Vec::new();
 
         let directory = hub_side::directory(&printers, &cancel_others, &mut others);
@@ -209,6 +211,7 @@ impl Generation {
                 per_second: config.shadow_requests_per_second,
                 ..lane::Limits::default()
             },
+            farewell: farewell.clone(),
         };
         let uplink = tokio::spawn(uplink::run(uplink, cancel_uplink.clone()));
 
@@ -251,7 +254,17 @@ impl Generation {
         };
         others.push(tokio::spawn(follow.run(cancel_others.clone())));
         others.push(tokio::spawn(report_running(link, cancel_others.clone())));
-        Ok(Self { uplink, jobs, others, new_configuration, cancel_others, cancel_jobs, cancel_uplink, cancel_link })
+        Ok(Self {
+            uplink,
+            jobs,
+            others,
+            new_configuration,
+            cancel_others,
+            cancel_jobs,
+            cancel_uplink,
+            farewell,
+            cancel_link,
+        })
     }
 
     async fn until_end(mut self, stop: &CancellationToken) -> End {
@@ -268,6 +281,9 @@ impl Generation {
         self.cancel_jobs.cancel();
         if tokio::time::timeout(JOBS_STOP, &mut self.jobs).await.is_err() {
             self.jobs.abort();
+        }
+        if matches!(end, End::Stopped) {
+            self.farewell.cancel();
         }
         self.cancel_uplink.cancel();
         if !self.uplink.is_finished() && tokio::time::timeout(UPLINK_STOP, &mut self.uplink).await.is_err() {
