@@ -1,0 +1,1 @@
+//! SIGTERM in each phase of a job.
