@@ -73,7 +73,8 @@ pub(super) async fn start(
         intervals: Intervals { idle: signed(config.poll_idle), fast: signed(config.poll_busy), ..Intervals::default() },
         seed: seed(),
     };
-    let state = HubState::new(settings, rows, Timestamp::now());
+    let mut state = HubState::new(settings, rows, Timestamp::now());
+    printers.publish(state.take_views());
     let committer = Committer {
         gateway: gateway.clone(),
         topics: topics.clone(),

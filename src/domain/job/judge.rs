@@ -6,8 +6,11 @@
 //! 1. no document byte was written (the attempt never got past Create-Job; an orphan is canceled first);
 //! 2. the printer's final IPP answer was an error (handled where the answer arrives, not here);
 //! 3. the job is canceled or aborted with 0 impressions, or still waits for its document (then it is canceled first);
-//! 4. the printer's history provably covers the attempt: no restart since, the completed list still holds an older
-//!    job, and ours is in neither list.
+//! 4. the printer's history provably covers the attempt: no restart since, the completed list still holds a job that
+//!    ended before the attempt began, and ours is in neither list.
+//!
+//! In 4 the older job's end counts and not its creation: printers forget jobs in the order in which they ended. A job
+//! that was created early and ended late (held, or an orphan that timed out) outlives ours in the list.
 //!
 //! Absence from a list is no proof, and neither is an unchanged page counter.
 
@@ -65,6 +68,14 @@ pub struct Found {
     pub impressions: Option<u32>,
 }
 
+impl Found {
+    /// The printer expects (more of) the document, or still reads it: `job-incoming`, `job-data-insufficient`
+    /// (RFC 8011 §5.3.8).
+    pub fn lacks_document(&self) -> bool {
+        self.reasons.iter().any(|reason| reason == "job-incoming" || reason == "job-data-insufficient")
+    }
+}
+
 /// What the printer answered when asked for an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Look {
@@ -72,8 +83,8 @@ pub struct Look {
     pub found: Option<Found>,
     /// `printer-up-time` now, seconds.
     pub printer_up_time: Option<i64>,
-    /// Smallest `time-at-creation` in the completed list, on the printer's up-time clock.
-    pub oldest_completed: Option<i64>,
+    /// Smallest `time-at-completed` in the completed list, on the printer's up-time clock.
+    pub earliest_end: Option<i64>,
     /// Both job lists were read whole (not cut by a limit, no error).
     pub lists_complete: bool,
 }
@@ -130,11 +141,10 @@ pub fn judge(attempt: &Attempt, look: &Look, now: Timestamp) -> Verdict {
     }
 }
 
-/// RFC 8011 §5.3.8: `job-incoming` (Create-Job done, document expected or under way), `job-data-insufficient`.
 fn waits_for_document(found: &Found) -> bool {
     found.impressions.unwrap_or(0) == 0
         && matches!(found.state, JobState::Pending | JobState::PendingHeld)
-        && found.reasons.iter().any(|r| r == "job-incoming" || r == "job-data-insufficient")
+        && found.lacks_document()
 }
 
 fn runs_since(attempt: &Attempt, look: &Look, now: Timestamp) -> bool {
@@ -144,9 +154,9 @@ fn runs_since(attempt: &Attempt, look: &Look, now: Timestamp) -> bool {
 }
 
 fn covers(attempt: &Attempt, look: &Look) -> bool {
-    match (attempt.printer_up_time, look.oldest_completed) {
+    match (attempt.printer_up_time, look.earliest_end) {
         // A job from before the printer's start carries a time of 0 or less and would prove nothing about this run.
-        (Some(then), Some(oldest)) => oldest > 0 && oldest < then,
+        (Some(then), Some(end)) => end > 0 && end < then,
         _ => false,
     }
 }
@@ -174,7 +184,7 @@ mod tests {
     }
 
     fn look(found: Option<Found>) -> Look {
-        Look { found, printer_up_time: Some(1030), oldest_completed: Some(500), lists_complete: true }
+        Look { found, printer_up_time: Some(1030), earliest_end: Some(500), lists_complete: true }
     }
 
     #[test]
@@ -191,9 +201,9 @@ mod tests {
         assert!(matches!(judge(&blind, &look(None), later(30)), Verdict::NothingPrinted(_)));
         let restarted = Look { printer_up_time: Some(12), ..look(None) };
         assert!(matches!(judge(&blind, &restarted, later(30)), Verdict::Unknown(_)));
-        let forgot = Look { oldest_completed: None, ..look(None) };
+        let forgot = Look { earliest_end: None, ..look(None) };
         assert!(matches!(judge(&blind, &forgot, later(30)), Verdict::Unknown(_)));
-        let younger = Look { oldest_completed: Some(1001), ..look(None) };
+        let younger = Look { earliest_end: Some(1001), ..look(None) };
         assert!(matches!(judge(&blind, &younger, later(30)), Verdict::Unknown(_)));
         let cut = Look { lists_complete: false, ..look(None) };
         assert!(matches!(judge(&blind, &cut, later(30)), Verdict::Unknown(_)));
