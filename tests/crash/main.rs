@@ -8,6 +8,7 @@
 //! `PRINTGATE_SEED` repeats a run's choices (its timing is the machine's), `PRINTGATE_CRASHES` says how many kills
 //! (default 50), `PRINTGATE_SOAK=1` makes it 500.
 #![cfg(feature = "lab")]
+#![allow(unreachable_pub, reason = "one harness, many modules")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test, what cannot be is a failure")]
 
 #[path = "../common/mod.rs"]

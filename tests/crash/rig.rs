@@ -4,14 +4,15 @@ use super::common::gateway::Gateway;
 use super::common::https::{HttpsFiles, Reply};
 use super::common::lab::Nucleus;
 use super::common::mqtt::MqttWatch;
-use super::common::{self, wait_until};
+use super::book::Book;
+use super::common;
 use base64::Engine as _;
 use printgate::simulate::{Fault, History, Interfaces, Mdns, Office, OfficeConfig, PrinterSpec, Printed};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, UdpSocket};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -101,10 +102,23 @@ impl Default for Plan {
 pub struct Submitted {
     pub printer: String,
     pub sha256: String,
+    /// Its document's path on the file server.
+    pub path: String,
     topic: String,
     ticket: Value,
     sent: Instant,
-    pub times: u32,
+}
+
+/// What the file server does until a document is handed out.
+#[derive(Clone, Copy)]
+enum Server {
+    Answers,
+    /// 503
+    Unavailable,
+    /// Within the document, by closing the connection or by silence.
+    Breaks {
+        hangs: bool,
+    },
 }
 
 /// One status of a job, as an MQTT client got it.
@@ -218,6 +232,27 @@ impl Rig {
     /// Submits a job to the desk of this index: a document of its own, by https or in the ticket; the server may be
     /// out of order for a while.
     pub fn submit(&mut self, desk: usize) -> String {
+        let inline = self.random.percent(40);
+        let server = match self.random.between(1, 100) {
+            1..=50 => Server::Answers,
+            51..=80 => Server::Unavailable,
+            trouble => Server::Breaks { hangs: trouble > 90 },
+        };
+        let pause = Duration::from_millis(self.random.between(200, 2_000));
+        self.submit_with(desk, inline, server, pause)
+    }
+
+    /// The same by https from a server that has no trouble.
+    pub fn submit_plainly(&mut self, desk: usize) -> String {
+        self.submit_with(desk, false, Server::Answers, Duration::ZERO)
+    }
+
+    /// The same by https from a server that falls silent in the middle of the document for so long.
+    pub fn submit_held_back(&mut self, desk: usize, pause: Duration) -> String {
+        self.submit_with(desk, false, Server::Breaks { hangs: true }, pause)
+    }
+
+    fn submit_with(&mut self, desk: usize, inline: bool, server: Server, pause: Duration) -> String {
         let name = format!("job-{:04}", self.jobs.len() + 1);
         let desk = &self.desks[desk];
         let pages = self.random.between(desk.pages.0, desk.pages.1) as usize;
@@ -229,27 +264,22 @@ impl Rig {
             document.push(b'\n');
         }
         let sha256 = data_encoding::HEXLOWER.encode(&Sha256::digest(&document));
-        let inline = document.len() < 2_000 && self.random.percent(40);
         let path = format!("/{name}.pdf");
-        let mut source = if inline {
+        let mut source = if inline && document.len() < 2_000 {
             json!({"data": base64::engine::general_purpose::STANDARD.encode(&document)})
         } else {
-            let trouble = self.random.between(1, 100);
-            let url = match trouble {
-                1..=50 => self.files.put(&path, document.clone()),
-                51..=80 => self.files.reply(&path, Reply::Status(503)),
-                _ => {
-                    let sent = self.random.between(0, document.len() as u64 - 1) as usize;
-                    let hang = trouble > 90;
-                    self.files.reply(&path, Reply::Cut { document: Arc::new(document.clone()), sent, hang })
-                }
-            };
-            if trouble > 50 {
-                let until = Instant::now() + Duration::from_millis(self.random.between(200, 2_000));
-                self.held_back.push((until, path.clone(), document.clone()));
-            }
-            let port = self.files.address().port();
-            json!({"url": url.replace(&format!("localhost:{port}"), &format!("127.0.0.1:{port}"))})
+            let sent = self.random.between(0, document.len() as u64 - 1) as usize;
+            let whole = Arc::new(document.clone());
+            self.files.reply(
+                &path,
+                match server {
+                    Server::Answers => Reply::Document(whole),
+                    Server::Unavailable => Reply::Status(503),
+                    Server::Breaks { hangs } => Reply::Cut { document: whole, sent, hang: hangs },
+                },
+            );
+            self.held_back.push((Instant::now() + pause, path.clone(), document));
+            json!({"url": self.files.url_by_address(&path)})
         };
         if self.random.percent(50) {
             source["sha256"] = json!(sha256);
@@ -259,14 +289,21 @@ impl Rig {
         let submitted = Submitted {
             printer: desk.name.clone(),
             sha256,
+            path,
             topic: topic.clone(),
             ticket: ticket.clone(),
             sent: Instant::now(),
-            times: 1,
         };
         self.jobs.insert(name.clone(), submitted);
         self.nucleus.publish(&topic, &ticket);
         name
+    }
+
+    /// The file server has no trouble any more.
+    pub fn hand_out_documents(&mut self) {
+        for (_, path, document) in self.held_back.drain(..) {
+            self.files.put(&path, document);
+        }
     }
 
     /// What the cloud and the file server do as time goes by. Called wherever the test waits.
@@ -302,7 +339,6 @@ impl Rig {
         for (name, job) in &mut self.jobs {
             if !self.latest.contains_key(name) && job.sent.elapsed() >= PATIENCE {
                 job.sent = now;
-                job.times += 1;
                 self.resubmitted += 1;
                 self.nucleus.publish(&job.topic, &job.ticket);
             }
@@ -359,11 +395,16 @@ impl Rig {
     }
 
     /// SIGKILL, a look into the job book as it was at that moment, and a new start.
-    pub fn crash(&mut self) -> super::book::Book {
+    pub fn crash(&mut self) -> Book {
         self.gateway.kill();
-        let book = super::book::Book::read(self.gateway.directory());
+        let book = self.book();
         self.restart();
         book
+    }
+
+    /// The job book as it lies on the disk.
+    pub fn book(&self) -> Book {
+        Book::read(self.gateway.directory())
     }
 
     pub fn restart(&mut self) {
@@ -373,8 +414,7 @@ impl Rig {
 
     /// Everything that the cloud is told is told.
     pub fn wait_for_empty_outbox(&mut self, deadline: Duration) {
-        let directory = self.gateway.directory().to_owned();
-        let drained = self.try_until(deadline, |_| super::book::Book::read(&directory).outbox == 0);
+        let drained = self.try_until(deadline, |rig| rig.book().outbox == 0);
         assert!(drained, "statuses still wait to be sent after {deadline:?}");
     }
 
@@ -404,9 +444,4 @@ impl Drop for Rig {
 /// The names of the states that nothing leaves by itself, as the cloud sees them.
 pub fn is_final(status: &str) -> bool {
     matches!(status, "completed" | "canceled" | "aborted" | "rejected" | "expired")
-}
-
-/// Waits until a file exists.
-pub fn wait_for_file(deadline: Duration, path: &Path) {
-    wait_until(deadline, &format!("the file {}", path.display()), || path.exists().then_some(()));
 }
