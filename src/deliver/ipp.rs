@@ -273,6 +273,7 @@ pub fn found(info: &JobInfo) -> Option<Found> {
         },
         reasons: info.reasons.clone(),
         impressions: count(info.impressions_completed).or(count(info.media_sheets_completed)),
+        began: info.time_at_processing.is_some(),
     })
 }
 

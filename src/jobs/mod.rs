@@ -206,6 +206,7 @@ impl Owner {
     async fn run(&mut self, cancel: CancellationToken) {
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         let mut directory_open = true;
+        let mut reachable = self.directory.borrow().clone();
         loop {
             let due = self.step().await;
             tokio::select! {
@@ -219,9 +220,11 @@ impl Owner {
                 },
                 changed = self.directory.changed(), if directory_open => {
                     directory_open = changed.is_ok();
-                    // Something is known anew: whoever waits for a printer may look again.
-                    self.rests.retain(|id, _| self.arrivals.contains_key(id));
                     let known = self.directory.borrow_and_update().clone();
+                    if known != reachable {
+                        self.wake_waiting();
+                        reachable = Arc::clone(&known);
+                    }
                     self.outside.clients.keep(known.values().flat_map(|known| &known.reach).map(|reach| (&reach.endpoint, reach.pin)));
                 }
                 _ = housekeeping.tick() => self.housekeeping().await,
@@ -352,6 +355,16 @@ impl Owner {
                 }
             }
             Err(_) => {}
+        }
+    }
+
+    /// Printers are reached anew, or otherwise: whoever waits for one looks at once.
+    fn wake_waiting(&mut self) {
+        for (id, rest) in &mut self.rests {
+            let job = self.arrivals.get(id).and_then(|arrival| self.jobs.get(arrival));
+            if job.is_some_and(|job| !matches!(job.state, State::Accepted | State::Fetching)) {
+                rest.until = None;
+            }
         }
     }
 

@@ -7,10 +7,19 @@ use std::path::Path;
 /// What the book held.
 #[derive(Debug, Default)]
 pub struct Book {
-    /// Every job's state; of one that is being sent with the attempt's phase (`sending/created`).
-    pub states: Vec<(String, String)>,
+    /// Every job.
+    pub jobs: Vec<Entry>,
     /// Statuses that waited to be sent.
     pub outbox: i64,
+}
+
+/// A job in the book.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    pub id: String,
+    /// Its state; while it is sent with the attempt's phase (`sending/created`).
+    pub state: String,
+    pub attempt: u64,
 }
 
 impl Book {
@@ -29,21 +38,21 @@ impl Book {
             Err(_) => return Book::default(),
         };
         let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get::<_, String>(2)?))).unwrap();
-        let states = rows.map(|row| {
-            let (id, state, body): (String, String, String) = row.unwrap();
+        let jobs = rows.map(|row| {
+            let (id, mut state, body): (String, String, String) = row.unwrap();
             let body: Value = serde_json::from_str(&body).unwrap();
-            match body.pointer("/state/attempt/phase/phase").and_then(Value::as_str) {
-                Some(phase) if state == "sending" => (id, format!("{state}/{phase}")),
-                _ => (id, state),
+            if state == "sending" {
+                state = format!("{state}/{}", body.pointer("/state/attempt/phase/phase").unwrap().as_str().unwrap());
             }
+            Entry { id, state, attempt: body["attempt"].as_u64().unwrap() }
         });
-        let states = states.collect();
+        let jobs = jobs.collect();
         let outbox = database.query_row("SELECT count(*) FROM status_outbox", [], |row| row.get(0)).unwrap();
-        Book { states, outbox }
+        Book { jobs, outbox }
     }
 
     /// The state of one job.
     pub fn state(&self, job: &str) -> Option<&str> {
-        self.states.iter().find(|(id, _)| id == job).map(|(_, state)| state.as_str())
+        self.jobs.iter().find(|entry| entry.id == job).map(|entry| entry.state.as_str())
     }
 }

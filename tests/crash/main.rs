@@ -14,6 +14,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod away;
 mod book;
 mod kills;
 mod rig;

@@ -69,6 +69,8 @@ pub struct Desk {
     /// Faults that are set once in a while.
     pub mishaps: Vec<&'static str>,
     pub files: PathBuf,
+    /// `ipp://…`
+    pub uri: String,
     /// The gateway's id of it.
     pub id: String,
 }
@@ -82,6 +84,8 @@ pub struct Plan {
     pub page_time: Duration,
     pub pages: (u64, u64),
     pub bytes: (u64, u64),
+    /// How long the printer waits for the document of Create-Job.
+    pub time_out: Duration,
 }
 
 impl Default for Plan {
@@ -94,6 +98,7 @@ impl Default for Plan {
             page_time: Duration::from_millis(30),
             pages: (1, 4),
             bytes: (0, 0),
+            time_out: Duration::from_secs(60),
         }
     }
 }
@@ -128,6 +133,8 @@ pub struct Status {
     pub seq: u64,
     pub status: String,
     pub attempt: u64,
+    /// The printer's id of the job.
+    pub printer_job: Option<i64>,
     pub detail: String,
 }
 
@@ -152,7 +159,8 @@ pub struct Rig {
     held_back: Vec<(Instant, String, Vec<u8>)>,
     pub random: Random,
     pub resubmitted: u32,
-    pub directory: TempDir,
+    // Goes last.
+    _directory: TempDir,
 }
 
 impl Rig {
@@ -175,6 +183,7 @@ impl Rig {
             let mut spec = PrinterSpec::new(plan.name, IpAddr::V4(Ipv4Addr::new(127, 0, address, host)));
             spec.history = plan.history;
             spec.page_time = plan.page_time;
+            spec.time_out = plan.time_out;
             spec.faults = plan.faults.iter().map(|fault| fault.parse().unwrap()).collect();
             spec
         });
@@ -205,6 +214,7 @@ impl Rig {
                 bytes: plan.bytes,
                 mishaps: plan.mishaps.to_vec(),
                 files: info.files,
+                uri: info.uri,
                 id,
             });
         }
@@ -225,7 +235,7 @@ impl Rig {
             held_back: Vec::new(),
             random: Random::new(seed),
             resubmitted: 0,
-            directory,
+            _directory: directory,
         }
     }
 
@@ -322,6 +332,7 @@ impl Rig {
                 seq: json["seq"].as_u64().expect("a seq"),
                 status: text("status"),
                 attempt: json["attempt"].as_u64().expect("an attempt"),
+                printer_job: json["printerJobId"].as_i64(),
                 detail: format!("{} {} {}", json["detail"], json["reasons"], json["error"]),
             };
             self.latest.insert(status.job.clone(), status.status.clone());
@@ -416,6 +427,23 @@ impl Rig {
     pub fn wait_for_empty_outbox(&mut self, deadline: Duration) {
         let drained = self.try_until(deadline, |rig| rig.book().outbox == 0);
         assert!(drained, "statuses still wait to be sent after {deadline:?}");
+    }
+
+    /// Waits until the cloud has heard of a job in this state.
+    #[track_caller]
+    pub fn wait_for_status(&mut self, deadline: Duration, job: &str, state: &str) -> Status {
+        let told = |rig: &Rig| rig.statuses.iter().find(|s| s.job == job && s.status == state).cloned();
+        let heard = self.try_until(deadline, |rig| told(rig).is_some());
+        assert!(heard, "{job} was never {state}:\n{}", super::verdict::whole_story(self, job));
+        told(self).unwrap()
+    }
+
+    /// Waits until every job is over.
+    #[track_caller]
+    pub fn wait_for_ends(&mut self, deadline: Duration) {
+        let over = self.try_until(deadline, |rig| rig.open().is_empty());
+        let open: Vec<String> = self.open().iter().map(|name| super::verdict::whole_story(self, name)).collect();
+        assert!(over, "these do not end:\n{}", open.join("\n"));
     }
 
     /// Files in the gateway's spool.

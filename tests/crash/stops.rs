@@ -29,10 +29,10 @@ fn a_gateway_that_is_asked_to_stop_ends_in_time_and_goes_on() {
     for desk in [0, 3] {
         rig.submit(desk);
     }
-    assert!(rig.try_until(SOON, |rig| rig.open().is_empty()), "{:?}", rig.open());
+    rig.wait_for_ends(SOON);
 
     let fetching = rig.submit_held_back(0, Duration::from_secs(20));
-    told(&mut rig, &fetching, "fetching");
+    rig.wait_for_status(SOON, &fetching, "fetching");
     let document = rig.jobs[&fetching].path.clone();
     assert!(rig.try_until(SOON, |rig| rig.files.hits(&document) > 0), "the document is asked for");
     stop(&mut rig, "fetching");
@@ -41,7 +41,7 @@ fn a_gateway_that_is_asked_to_stop_ends_in_time_and_goes_on() {
 
     for desk in [1, 2] {
         let sending = rig.submit_plainly(desk);
-        told(&mut rig, &sending, "sending");
+        rig.wait_for_status(SOON, &sending, "sending");
         assert!(rig.try_until(SOON, |rig| rig.incoming().iter().any(|(_, bytes)| *bytes > 0)), "bytes at the printer");
         stop(&mut rig, "sending");
         assert_eq!(rig.book().state(&sending).map(|state| state.starts_with("sending")), Some(true));
@@ -52,20 +52,15 @@ fn a_gateway_that_is_asked_to_stop_ends_in_time_and_goes_on() {
     }
 
     let printing = rig.submit_plainly(3);
-    told(&mut rig, &printing, "printing");
+    rig.wait_for_status(SOON, &printing, "printing");
     stop(&mut rig, "printing");
     rig.restart();
 
-    assert!(rig.try_until(SOON, |rig| rig.open().is_empty()), "{:?}", rig.open());
+    rig.wait_for_ends(SOON);
     rig.wait_for_empty_outbox(SOON);
     rig.pump();
     verdict::statuses_are_in_order(&rig);
     verdict::all_printed_once(&rig);
-}
-
-fn told(rig: &mut Rig, job: &str, state: &str) {
-    let told = rig.try_until(SOON, |rig| rig.statuses.iter().any(|s| s.job == job && s.status == state));
-    assert!(told, "{job} was never {state}");
 }
 
 fn stop(rig: &mut Rig, phase: &str) {

@@ -5,7 +5,8 @@
 //!
 //! 1. no document byte was written (the attempt never got past Create-Job; an orphan is canceled first);
 //! 2. the printer's final IPP answer was an error (handled where the answer arrives, not here);
-//! 3. the job is canceled or aborted with 0 impressions, or still waits for its document (then it is canceled first);
+//! 3. the job is canceled or aborted with 0 impressions, or still waits for its document (then it is canceled first).
+//!    Many printers never count: their 0 counts only for a job that they never began, or never had whole;
 //! 4. the printer's history provably covers the attempt: no restart since, the completed list still holds a job that
 //!    ended before the attempt began, and ours is in neither list.
 //!
@@ -66,6 +67,8 @@ pub struct Found {
     pub reasons: Vec<String>,
     /// `job-impressions-completed`, else `job-media-sheets-completed`.
     pub impressions: Option<u32>,
+    /// `time-at-processing` is there: the printer began to print it.
+    pub began: bool,
 }
 
 impl Found {
@@ -73,6 +76,11 @@ impl Found {
     /// (RFC 8011 §5.3.8).
     pub fn lacks_document(&self) -> bool {
         self.reasons.iter().any(|reason| reason == "job-incoming" || reason == "job-data-insufficient")
+    }
+
+    /// Of a job that ended: nothing of it is on paper. `submission-interrupted`: it was never whole (RFC 8011 §5.3.8).
+    fn ended_unprinted(&self) -> bool {
+        self.impressions == Some(0) && (!self.began || self.reasons.iter().any(|r| r == "submission-interrupted"))
     }
 }
 
@@ -122,7 +130,7 @@ pub fn judge(attempt: &Attempt, look: &Look, now: Timestamp) -> Verdict {
                 Verdict::InProgress(found.clone())
             }
             _ if no_document_byte => Verdict::NothingPrinted("no document byte was sent"),
-            JobState::Canceled | JobState::Aborted if found.impressions == Some(0) => {
+            JobState::Canceled | JobState::Aborted if found.ended_unprinted() => {
                 Verdict::NothingPrinted("the printer ended the job with 0 impressions")
             }
             JobState::Completed => Verdict::Completed(found.clone()),
@@ -176,7 +184,7 @@ mod tests {
     }
 
     fn found(state: JobState, impressions: Option<u32>) -> Found {
-        Found { id: 7, state, reasons: vec![], impressions }
+        Found { id: 7, state, reasons: vec![], impressions, began: false }
     }
 
     fn later(seconds: i64) -> Timestamp {
@@ -224,6 +232,16 @@ mod tests {
                 Verdict::NothingPrinted(_)
             ));
         }
+    }
+
+    #[test]
+    fn zero_impressions_of_a_job_that_began_prove_nothing_unless_it_was_never_whole() {
+        let created = attempt(Phase::Created { printer_job_id: 7 });
+        let mut began = found(JobState::Aborted, Some(0));
+        began.began = true;
+        assert!(matches!(judge(&created, &look(Some(began.clone())), later(5)), Verdict::Aborted(_)));
+        began.reasons = vec!["aborted-by-system".into(), "submission-interrupted".into()];
+        assert!(matches!(judge(&created, &look(Some(began)), later(5)), Verdict::NothingPrinted(_)));
     }
 
     #[test]
