@@ -33,17 +33,21 @@ fn a_request_that_the_printer_reads_late_is_not_sent_again() {
     let mut rig = Rig::start(seed(), 88, &[plan]);
     let before = rig.submit_plainly(0);
     rig.wait_for_status(SOON, &before, "completed");
-    // A second by the printer's clock: its history shows that the job before ended before this attempt.
-    rig.set_fault(0, "slow-bytes:250");
+    // The printer's clock counts seconds, and its history must show that the job before ended before this attempt.
+    let ended = rig.printed()[0].at;
+    assert!(rig.try_until(SOON, |_| jiff::Timestamp::now().duration_since(ended).as_secs() >= 2));
+    rig.set_fault(0, "slow-bytes:150");
     let job = rig.submit_plainly(0);
     rig.wait_for_status(SOON, &job, "sending");
-    // That the request has left us shows nowhere; it takes milliseconds, and the printer reads it for four seconds.
+    // That the request has left us shows nowhere; it takes milliseconds, and the printer reads it for seconds.
     let _ = rig.try_until(Duration::from_millis(300), |_| false);
     rig.gateway.kill();
     rig.office.clear_fault("Late reader", Some("slow-bytes")).unwrap();
     rig.restart();
     rig.wait_for_ends(SOON);
     verdict::statuses_are_in_order(&rig);
+    let end = rig.wait_for_status(SOON, &job, "completed");
+    assert_eq!(end.attempt, 1, "the request was whole:\n{}", verdict::whole_story(&rig, &job));
     verdict::all_printed_once(&rig);
 }
 
