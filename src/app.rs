@@ -184,9 +184,10 @@ impl Generation {
         let farewell = CancellationToken::new();
         let mut others = Vec::new();
 
-        let directory = hub_side::directory(&printers, &cancel_others, &mut others);
+        // In this order: a ticket may come at once, and must find the printers of earlier runs in the directory.
         others.push(hub_side::start(gateway, &topics, &config, stores, &printers, &wake, &cancel_others).await?);
         let (facts_in, facts) = watch::channel(GatewayFacts { printers: printers.counts(), config: told });
+        let directory = hub_side::directory(&printers, &cancel_others, &mut others);
         if config.mdns {
             tracing::info!("looking for printers over mDNS");
         }
