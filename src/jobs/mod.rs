@@ -262,7 +262,7 @@ impl Owner {
         };
         let overdue: Vec<JobId> = self.jobs.values().filter(|j| j.is_overdue(now)).map(|j| j.id.clone()).collect();
         for id in overdue {
-            self.change(&id, Event::Expire).await;
+            self.change(&id, Event::Expire("not-after")).await;
         }
         let mut fetches = self.tasks.values().filter(|task| task.kind == Kind::Fetch).count();
         let mut conversations = self.tasks.len() - fetches;

@@ -17,7 +17,7 @@ use crate::domain::ids::JobId;
 use crate::domain::job::judge::{Found, Verdict, judge};
 use crate::domain::job::{Attempt, Document, Event, Job, Phase, Problem, State};
 use crate::domain::net::DocumentPolicy;
-use crate::domain::ticket::{DocumentRef, hex};
+use crate::domain::ticket::{DocumentRef, OnOutage, hex};
 use crate::ipp::client::Client;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashSet;
@@ -37,6 +37,19 @@ const NEXT_LOOK: Duration = Duration::from_secs(2);
 const ABSENT_FOR: Duration = Duration::from_secs(10);
 /// How long a printer that does not answer is asked about an attempt before its outcome is called unknown.
 const ASKED_FOR: SignedDuration = SignedDuration::from_hours(24);
+/// Reasons of a job that goes its way (RFC 8011 §5.3.8): they say no more than the state does, and would each make a
+/// status of their own.
+const ROUTINE: [&str; 9] = [
+    "job-incoming",
+    "job-interpreting",
+    "job-outgoing",
+    "job-printing",
+    "job-queued",
+    "job-queued-for-marker",
+    "job-spooling",
+    "job-streaming",
+    "job-transforming",
+];
 /// Looks after Cancel-Job before the task rests and tries again.
 const CANCEL_LOOKS: u32 = 40;
 
@@ -213,6 +226,11 @@ impl Work {
                 return Ok(if final_word { RestFor::Nothing } else { RestFor::Backoff });
             }
         };
+        if self.job.met_outage && self.job.ticket.on_outage == OnOutage::Expire {
+            // The printer is back, and the job is not wanted any more.
+            self.tell(Event::Expire("outage")).await?;
+            return Ok(RestFor::Nothing);
+        }
         plan.create_job &= !self.outside.no_create_job.knows(&client);
         let path = match self.outside.spool.path(self.job.stem.as_str()) {
             Ok(path) => path,
@@ -336,7 +354,8 @@ impl Work {
         }
     }
 
-    async fn progress(&mut self, reasons: Vec<String>, impressions: Option<u32>) -> Result<(), Overtaken> {
+    async fn progress(&mut self, mut reasons: Vec<String>, impressions: Option<u32>) -> Result<(), Overtaken> {
+        reasons.retain(|reason| !ROUTINE.contains(&reason.as_str()));
         let known = self.job.pages.reported;
         if self.job.reasons == reasons && (impressions.is_none() || impressions == known) {
             return Ok(());

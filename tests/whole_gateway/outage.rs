@@ -106,3 +106,27 @@ fn a_stop_amid_fetching_and_sending_loses_nothing_and_doubles_nothing() {
     lab.cloud.assert_schemas();
     assert_eq!(lab.gateway.stop().code(), Some(0));
 }
+
+#[test]
+fn a_job_that_met_an_outage_prints_or_expires_as_its_ticket_says() {
+    let lab = Lab::start(1, &["--page-time", "1"], &json!({}));
+    let printer = lab.cloud.printer("Colour");
+    let document = pdf::pdf(1, "outage");
+    let url = lab.files.url_by_address("/outage.pdf");
+    lab.files.put("/outage.pdf", document.clone());
+    lab.office.power("Colour", false);
+    let mut stale = ticket("stale", &url, &document);
+    stale["onOutage"] = json!("expire");
+    let kept = ticket("kept", &url, &document);
+    lab.cloud.submit(&printer, &stale);
+    let unreachable =
+        |status: &Value| status["reasons"].as_array().is_some_and(|r| r.contains(&json!("printer-unreachable")));
+    lab.cloud.wait_status_where("stale", "waits for its printer", unreachable);
+    lab.cloud.submit(&printer, &kept);
+    lab.cloud.wait_status("kept", "ready");
+    lab.office.power("Colour", true);
+    let expired = lab.cloud.wait_status("stale", "expired");
+    assert_eq!(expired.last().unwrap()["reasons"], json!(["outage"]));
+    lab.cloud.wait_status("kept", "completed");
+    assert_eq!(lab.printed("Colour").len(), 1);
+}

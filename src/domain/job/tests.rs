@@ -166,7 +166,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::Release),
         (0..4u32).prop_map(Event::Resend),
         (0..4u32).prop_map(Event::Confirm),
-        Just(Event::Expire),
+        Just(Event::Expire("outage")),
     ]
 }
 
