@@ -100,6 +100,7 @@ pub async fn run(options: Options, ipc: IpcSettings, stop: CancellationToken) ->
         match run.until_end(&stop).await {
             End::Stopped => return Ok(Outcome::Stopped),
             End::Refused(reason) => return Ok(Outcome::Refused(reason)),
+            End::Failed(reason) => anyhow::bail!(reason),
             End::NewConfiguration(config) => {
                 tracing::info!("a new configuration takes effect");
                 current = Some(*config);
@@ -129,18 +130,23 @@ impl Stores {
 /// Everything that runs under one configuration.
 struct Generation {
     uplink: JoinHandle<Ended>,
-    jobs: JoinHandle<()>,
+    /// Ends early, with the reason, when the job book cannot be read.
+    jobs: JoinHandle<Result<(), String>>,
+    /// Ends early, with the reason, when nothing can be stored any more.
+    hub: JoinHandle<Result<(), String>>,
     others: Vec<JoinHandle<()>>,
     new_configuration: mpsc::Receiver<Config>,
     cancel_others: CancellationToken,
     cancel_jobs: CancellationToken,
     cancel_uplink: CancellationToken,
+    farewell: CancellationToken,
     cancel_link: CancellationToken,
 }
 
 enum End {
     Stopped,
     Refused(String),
+    Failed(String),
     NewConfiguration(Box<Config>),
 }
 
@@ -180,11 +186,13 @@ impl Generation {
         let cancel_others = CancellationToken::new();
         let cancel_jobs = CancellationToken::new();
         let cancel_uplink = CancellationToken::new();
+        let farewell = CancellationToken::new();
         let mut others = Vec::new();
 
-        let directory = hub_side::directory(&printers, &cancel_others, &mut others);
-        others.push(hub_side::start(gateway, &topics, &config, stores, &printers, &wake, &cancel_others).await?);
+        // In this order: a ticket may come at once, and must find the printers of earlier runs in the directory.
+        let hub = hub_side::start(gateway, &topics, &config, stores, &printers, &wake, &cancel_others).await?;
         let (facts_in, facts) = watch::channel(GatewayFacts { printers: printers.counts(), config: told });
+        let directory = hub_side::directory(&printers, &cancel_others, &mut others);
         if config.mdns {
             tracing::info!("looking for printers over mDNS");
         }
@@ -209,6 +217,7 @@ impl Generation {
                 per_second: config.shadow_requests_per_second,
                 ..lane::Limits::default()
             },
+            farewell: farewell.clone(),
         };
         let uplink = tokio::spawn(uplink::run(uplink, cancel_uplink.clone()));
 
@@ -233,9 +242,7 @@ impl Generation {
         };
         let jobs_cancel = cancel_jobs.clone();
         let jobs = tokio::spawn(async move {
-            if let Err(error) = jobs::run(parts, jobs_cancel).await {
-                tracing::error!(%error, "the job book cannot be read; no jobs are taken");
-            }
+            jobs::run(parts, jobs_cancel).await.map_err(|error| format!("the job book cannot be read: {error}"))
         });
 
         let (new_configuration_in, new_configuration) = mpsc::channel(1);
@@ -251,35 +258,66 @@ impl Generation {
         };
         others.push(tokio::spawn(follow.run(cancel_others.clone())));
         others.push(tokio::spawn(report_running(link, cancel_others.clone())));
-        Ok(Self { uplink, jobs, others, new_configuration, cancel_others, cancel_jobs, cancel_uplink, cancel_link })
+        Ok(Self {
+            uplink,
+            jobs,
+            hub,
+            others,
+            new_configuration,
+            cancel_others,
+            cancel_jobs,
+            cancel_uplink,
+            farewell,
+            cancel_link,
+        })
     }
 
     async fn until_end(mut self, stop: &CancellationToken) -> End {
         let end = tokio::select! {
+            biased;
             () = stop.cancelled() => End::Stopped,
             ended = &mut self.uplink => match ended {
                 Ok(Ended::Refused(reason)) => End::Refused(reason),
                 Ok(Ended::Cancelled) => End::Stopped,
-                Err(error) => End::Refused(format!("the uplink failed: {error}")),
+                Err(error) => End::Failed(format!("the uplink failed: {error}")),
             },
+            // A gateway without jobs or without printers must not look like one that works: a restart may help.
+            ended = &mut self.jobs => End::Failed(why("the job book's owner", ended)),
+            ended = &mut self.hub => End::Failed(why("the hub", ended)),
             Some(config) = self.new_configuration.recv() => End::NewConfiguration(Box::new(config)),
         };
         self.cancel_others.cancel();
         self.cancel_jobs.cancel();
-        if tokio::time::timeout(JOBS_STOP, &mut self.jobs).await.is_err() {
+        if !self.jobs.is_finished() && tokio::time::timeout(JOBS_STOP, &mut self.jobs).await.is_err() {
             self.jobs.abort();
+        }
+        if matches!(end, End::Stopped) {
+            self.farewell.cancel();
         }
         self.cancel_uplink.cancel();
         if !self.uplink.is_finished() && tokio::time::timeout(UPLINK_STOP, &mut self.uplink).await.is_err() {
             self.uplink.abort();
         }
         self.cancel_link.cancel();
+        self.hub.abort();
+        if !self.hub.is_finished() {
+            // Aborted: only that it does not run beside the next generation's matters.
+            let _ = self.hub.await;
+        }
         self.others.iter().for_each(JoinHandle::abort);
         for other in self.others {
             // Aborted or ended: only that nothing of this generation runs any more matters.
             let _ = other.await;
         }
         end
+    }
+}
+
+fn why(who: &str, ended: Result<Result<(), String>, tokio::task::JoinError>) -> String {
+    match ended {
+        Ok(Ok(())) => format!("{who} ended by itself"),
+        Ok(Err(reason)) => reason,
+        Err(error) => format!("{who} failed: {error}"),
     }
 }
 
@@ -468,6 +506,40 @@ mod tests {
         let run = run(options, nobody_there(dir.path()), stop);
         let ended = tokio::time::timeout(Duration::from_secs(4), run).await;
         assert!(matches!(ended, Ok(Ok(Outcome::Stopped))), "{ended:?}");
+    }
+
+    #[tokio::test]
+    async fn a_gateway_whose_job_book_or_hub_fails_ends_and_says_why() {
+        type Task = JoinHandle<Result<(), String>>;
+        let runs = || -> Task { tokio::spawn(std::future::pending()) };
+        let fails = |why: &'static str| -> Task { tokio::spawn(async move { Err(why.to_owned()) }) };
+        let panics = || -> Task { tokio::spawn(async { panic!("a fault") }) };
+        for (jobs, hub, reason) in [
+            (fails("no book"), runs(), "no book"),
+            (runs(), fails("no disk"), "no disk"),
+            (panics(), runs(), "the job book's owner failed: task"),
+        ] {
+            let cancel_uplink = CancellationToken::new();
+            let cancelled = cancel_uplink.clone();
+            let (_new_configuration, new_configuration) = mpsc::channel(1);
+            let generation = Generation {
+                uplink: tokio::spawn(async move {
+                    cancelled.cancelled().await;
+                    Ended::Cancelled
+                }),
+                jobs,
+                hub,
+                others: Vec::new(),
+                new_configuration,
+                cancel_others: CancellationToken::new(),
+                cancel_jobs: CancellationToken::new(),
+                cancel_uplink,
+                cancel_link: CancellationToken::new(),
+            };
+            let stop = CancellationToken::new();
+            let end = tokio::time::timeout(Duration::from_secs(4), generation.until_end(&stop)).await;
+            assert!(matches!(&end, Ok(End::Failed(why)) if why.starts_with(reason)), "{reason}");
+        }
     }
 
     #[tokio::test]

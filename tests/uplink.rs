@@ -64,6 +64,7 @@ impl Fixture {
             wake: wake.clone(),
             facts,
             configuration_changed: Arc::new(Notify::new()),
+            farewell: CancellationToken::new(),
             limits: outbox::Limits {
                 echo_timeout: SignedDuration::from_millis(100),
                 longest_pause: SignedDuration::from_millis(200),

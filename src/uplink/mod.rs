@@ -47,10 +47,10 @@ const PROBE_AFTER: SignedDuration = SignedDuration::from_hours(1);
 /// Sends of one message without an echo before the link is made anew, and the pause between two such cures.
 const DEAF_AFTER_TRIES: u32 = 4;
 const CURE_PAUSE: SignedDuration = SignedDuration::from_secs(120);
-/// How long the last status may take to leave.
-const FAREWELL: Duration = Duration::from_millis(400);
 /// Longest sleep of the loop.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// How long the last messages of a gateway that stops may take to be confirmed; less than `app` waits for the uplink.
+const FAREWELL: Duration = Duration::from_millis(800);
 /// Pause after the store refused, so that a full disk does not spin the loop.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
 
@@ -78,6 +78,8 @@ pub struct Parts {
     pub limits: Limits,
     /// Limits of shadow updates.
     pub shadow_limits: lane::Limits,
+    /// Cancelled before the uplink is, when the whole gateway stops: only then does it say "stopping".
+    pub farewell: CancellationToken,
 }
 
 /// How the uplink ended.
@@ -152,7 +154,11 @@ impl Uplink {
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => {
-                    self.farewell(&mut outcomes).await;
+                    if self.parts.farewell.is_cancelled() && self.up {
+                        let said = self.say_farewell(&mut events, &mut outcomes);
+                        // What is not confirmed by then is kept and goes out after the next start.
+                        let _ = tokio::time::timeout(FAREWELL, said).await;
+                    }
                     return Ended::Cancelled;
                 }
                 taken = self.parts.events.recv_many(&mut events, EVENTS_AT_ONCE) => {
@@ -177,6 +183,27 @@ impl Uplink {
                 _ = periodic.tick() => self.tell_status(GatewayEvent::Periodic).await,
                 () = wake.woken() => {}
                 () = tokio::time::sleep(pause) => {}
+            }
+        }
+    }
+
+    /// Tells the cloud that the gateway stops, and drains what waits until all of it is confirmed.
+    async fn say_farewell(&mut self, events: &mut Vec<LinkEvent>, outcomes: &mut mpsc::Receiver<Sent>) {
+        self.tell_status(GatewayEvent::Stopping).await;
+        loop {
+            let Ok(due) = self.step().await else { return };
+            if self.window.room() >= self.parts.limits.size {
+                return;
+            }
+            tokio::select! {
+                biased;
+                taken = self.parts.events.recv_many(events, EVENTS_AT_ONCE) => {
+                    if taken == 0 || self.take_events(events).await.is_some() {
+                        return;
+                    }
+                }
+                Some(sent) = outcomes.recv() => self.sent(sent).await,
+                () = tokio::time::sleep(until(due)) => {}
             }
         }
     }
@@ -230,29 +257,6 @@ impl Uplink {
             self.up = false;
             self.parts.link.reconnect("publishes are taken, but nothing comes back");
         }
-    }
-
-    /// Says that the gateway stops, as far as that can be said within the farewell.
-    async fn farewell(&mut self, outcomes: &mut mpsc::Receiver<Sent>) {
-        self.tell_status(GatewayEvent::Stopping).await;
-        if self.step().await.is_err() || !self.up {
-            return;
-        }
-        let mut events = Vec::with_capacity(EVENTS_AT_ONCE);
-        let echoes = async {
-            while !self.window.is_empty() {
-                tokio::select! {
-                    taken = self.parts.events.recv_many(&mut events, EVENTS_AT_ONCE) => {
-                        if taken == 0 || self.take_events(&mut events).await.is_some() {
-                            return;
-                        }
-                    }
-                    Some(sent) = outcomes.recv() => self.sent(sent).await,
-                }
-            }
-        };
-        // What did not come back in time stays in the outbox and goes at the next start.
-        let _ = tokio::time::timeout(FAREWELL, echoes).await;
     }
 
     fn room(&self) -> usize {
