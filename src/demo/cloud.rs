@@ -98,9 +98,9 @@ impl Cloud {
         }
     }
 
-    /// Everything heard so far.
-    pub(super) fn heard(&self) -> MutexGuard<'_, Vec<Heard>> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Everything heard so far: a copy, so that nobody holds the lock over anything else.
+    pub(super) fn heard(&self) -> Vec<Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until `find` finds something in what was heard so far; `what` says what is waited for.
@@ -114,7 +114,7 @@ impl Cloud {
         let deadline = Instant::now() + within;
         loop {
             news.mark_unchanged();
-            if let Some(found) = find(&self.heard()) {
+            if let Some(found) = find(&self.heard.lock().unwrap_or_else(PoisonError::into_inner)) {
                 return Ok(found);
             }
             if !matches!(tokio::time::timeout_at(deadline, news.changed()).await, Ok(Ok(()))) {

@@ -24,6 +24,8 @@ pub(super) struct Gateway {
 #[derive(Debug)]
 pub(super) struct Stopped {
     status: io::Result<ExitStatus>,
+    /// It had ended before it was asked to.
+    early: bool,
     killed: bool,
     /// From the signal to its end.
     pub(super) after: Duration,
@@ -59,6 +61,7 @@ impl Gateway {
     /// SIGTERM; SIGKILL when it is still there after `within`.
     pub(super) async fn stop(mut self, within: Duration) -> Stopped {
         let asked = Instant::now();
+        let early = !matches!(self.child.try_wait(), Ok(None));
         // No id: it has ended and was waited for.
         if let Some(pid) =
             self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw)
@@ -73,7 +76,7 @@ impl Gateway {
                 (self.child.wait().await, true)
             }
         };
-        Stopped { status, killed, after: asked.elapsed() }
+        Stopped { status, early, killed, after: asked.elapsed() }
     }
 
     /// The last lines of its log.
@@ -94,9 +97,9 @@ impl Gateway {
 }
 
 impl Stopped {
-    /// By itself and with exit code 0.
+    /// On SIGTERM, with exit code 0. One that had ended before has failed another step.
     pub(super) fn is_well(&self) -> bool {
-        !self.killed && self.status.as_ref().is_ok_and(ExitStatus::success)
+        self.early || !self.killed && self.status.as_ref().is_ok_and(ExitStatus::success)
     }
 }
 
@@ -104,6 +107,7 @@ impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.after.as_secs_f64();
         match &self.status {
+            Ok(status) if self.early => write!(f, "it had ended before: {status}"),
             Ok(_) if self.killed => write!(f, "it did not end within {seconds:.1} s and was killed"),
             Ok(status) => match status.code() {
                 Some(code) => write!(f, "it ended after {seconds:.1} s with exit code {code}"),

@@ -21,8 +21,10 @@
 
 mod cloud;
 mod documents;
+mod explore;
 mod gateway;
 mod place;
+mod records;
 mod story;
 mod tell;
 
@@ -42,6 +44,10 @@ pub use place::PlaceError;
 
 /// The gateway's thing name in the demo.
 pub const THING: &str = "demo-gateway";
+/// The printer that runs out of paper, by its name in the office.
+const COLOUR: &str = "Colour";
+/// Deadline of what a step waits for, on a machine however busy; most takes a fraction of it.
+const DEADLINE: Duration = Duration::from_secs(30);
 /// Lines of the gateway's log that a failure shows.
 const LOG_LINES: usize = 20;
 /// How long the gateway may take to end: less than the classic nucleus gives it.
@@ -141,7 +147,7 @@ pub async fn run(options: Options) -> Result<bool, DemoError> {
 /// Stays up until a signal comes. False when the gateway ended by itself, or nobody reads any more.
 async fn stay(stage: &mut Stage, tell: &mut Tell, signals: &mut Signals) -> bool {
     tell.begin("explore", "Ctrl-C");
-    let (lines, detail) = story::explore(stage);
+    let (lines, detail) = explore::explore(stage);
     if tell.done(&lines, detail).is_err() {
         return false;
     }
@@ -177,7 +183,7 @@ impl Stage {
         };
         let mut farewell = false;
         if let Some(cloud) = self.set.cloud.take() {
-            farewell = stopped.is_some() && story::heard_stopping(&cloud, FAREWELL).await;
+            farewell = stopped.is_some() && records::heard_stopping(&cloud, FAREWELL).await;
             cloud.close().await;
         }
         if let Some(office) = self.set.office.take() {

@@ -20,7 +20,7 @@ async fn a_document_lands_on_disk_byte_for_byte_and_is_counted() {
     assert_eq!((printed.job_name.as_str(), printed.user.as_str()), ("Invoice 17", "alice"));
     assert_eq!((printed.copies, printed.impressions, printed.outcome), (3, 9, Outcome::Completed));
     assert_eq!(printed.file, "P/job-1-1.pdf");
-    assert_eq!(printed.sha256, sha256(&document));
+    assert_eq!((printed.sha256.clone(), printed.tls), (sha256(&document), false));
     assert_eq!(std::fs::read(lab.dir.path().join("out/P/job-1-1.pdf")).unwrap(), std::fs::read(&document).unwrap());
     assert_eq!(lab.job(1, "job-state").await.as_deref(), Some("completed"));
     assert_eq!(lab.job(1, "job-impressions-completed").await.as_deref(), Some("9"));
