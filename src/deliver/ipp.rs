@@ -243,9 +243,9 @@ pub async fn look(client: &Client, ticket: &Ticket, attempt: &Attempt) -> Result
         }
         for info in response.jobs() {
             if which == WhichJobs::Completed
-                && let Some(created) = info.time_at_creation.map(i64::from)
+                && let Some(end) = info.time_at_completed.map(i64::from)
             {
-                look.oldest_completed = Some(look.oldest_completed.map_or(created, |oldest| oldest.min(created)));
+                look.earliest_end = Some(look.earliest_end.map_or(end, |earliest| earliest.min(end)));
             }
             if info.name.as_deref().is_some_and(|name| has_tag(name, &attempt.tag)) {
                 look.found = found(&info).or(look.found);
@@ -273,6 +273,7 @@ pub fn found(info: &JobInfo) -> Option<Found> {
         },
         reasons: info.reasons.clone(),
         impressions: count(info.impressions_completed).or(count(info.media_sheets_completed)),
+        began: info.time_at_processing.is_some(),
     })
 }
 

@@ -139,6 +139,7 @@ struct Owner {
 }
 
 struct Running {
+    task: tokio::task::Id,
     kind: Kind,
     printer: PrinterId,
     cancel: CancellationToken,
@@ -205,6 +206,7 @@ impl Owner {
     async fn run(&mut self, cancel: CancellationToken) {
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         let mut directory_open = true;
+        let mut reachable = self.directory.borrow().clone();
         loop {
             let due = self.step().await;
             tokio::select! {
@@ -218,9 +220,11 @@ impl Owner {
                 },
                 changed = self.directory.changed(), if directory_open => {
                     directory_open = changed.is_ok();
-                    // Something is known anew: whoever waits for a printer may look again.
-                    self.rests.retain(|id, _| self.arrivals.contains_key(id));
                     let known = self.directory.borrow_and_update().clone();
+                    if known != reachable {
+                        self.wake_waiting();
+                        reachable = Arc::clone(&known);
+                    }
                     self.outside.clients.keep(known.values().flat_map(|known| &known.reach).map(|reach| (&reach.endpoint, reach.pin)));
                 }
                 _ = housekeeping.tick() => self.housekeeping().await,
@@ -237,7 +241,8 @@ impl Owner {
             task.cancel.cancel();
         }
         let deadline = tokio::time::Instant::now() + self.settings.grace;
-        while self.tasks.values().any(|task| task.kind == Kind::Send) {
+        // A job that the printer has whole needs us no more.
+        while self.tasks.keys().any(|id| self.job(id).is_some_and(|job| matches!(job.state, State::Sending { .. }))) {
             tokio::select! {
                 Some(report) = self.reports.recv() => self.take_report(report).await,
                 Some(ended) = self.running.join_next() => self.task_ended(ended),
@@ -320,9 +325,9 @@ impl Owner {
         let Some(job) = self.job(id).cloned() else { return };
         let reach = self.directory.borrow().get(&job.printer).map(|known| known.reach.clone()).unwrap_or_default();
         let cancel = CancellationToken::new();
-        let running = Running { kind, printer: job.printer.clone(), cancel: cancel.clone() };
-        self.tasks.insert(id.clone(), running);
-        self.running.spawn(work::run(self.outside.clone(), kind, job, reach, cancel));
+        let printer = job.printer.clone();
+        let task = self.running.spawn(work::run(self.outside.clone(), kind, job, reach, cancel.clone())).id();
+        self.tasks.insert(id.clone(), Running { task, kind, printer, cancel });
     }
 
     fn task_ended(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
@@ -343,9 +348,23 @@ impl Owner {
             // A task never panics by our rules; if one does, its job is free again and is looked at first.
             Err(error) if error.is_panic() => {
                 tracing::error!(%error, "a task failed; its job will be looked at again");
-                self.tasks.retain(|_, task| !task.cancel.is_cancelled());
+                let failed = self.tasks.iter().find(|(_, task)| task.task == error.id()).map(|(id, _)| id.clone());
+                if let Some(id) = failed {
+                    self.tasks.remove(&id);
+                    self.rest(&id, None);
+                }
             }
             Err(_) => {}
+        }
+    }
+
+    /// Printers are reached anew, or otherwise: whoever waits for one looks at once.
+    fn wake_waiting(&mut self) {
+        for (id, rest) in &mut self.rests {
+            let job = self.arrivals.get(id).and_then(|arrival| self.jobs.get(arrival));
+            if job.is_some_and(|job| !matches!(job.state, State::Accepted | State::Fetching)) {
+                rest.until = None;
+            }
         }
     }
 
@@ -361,7 +380,9 @@ impl Owner {
     }
 
     async fn take_report(&mut self, report: Report) {
-        let applied = self.change(&report.job, report.event).await;
+        // Once the end was asked for no attempt begins any more.
+        let too_late = self.stopping && matches!(report.event, Event::SendStarted { .. });
+        let applied = !too_late && self.change(&report.job, report.event).await;
         let job = if applied { self.job(&report.job).cloned() } else { None };
         // A task that went away has no use for the answer.
         let _ = report.answer.send(job);

@@ -24,13 +24,17 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// First and longest pause between two questions about a job at work.
 const FOLLOW_FIRST: Duration = Duration::from_millis(300);
 const FOLLOW_LONGEST: Duration = Duration::from_secs(5);
-/// Pause between two looks when absence is to be proved.
-const SECOND_LOOK: Duration = Duration::from_secs(2);
+/// Pause between two looks for a job that the printer does not show.
+const NEXT_LOOK: Duration = Duration::from_secs(2);
+/// How long a job must be absent before that counts. A connection that outlived us by what the kernel had buffered may
+/// still wait in the printer's queue, whole; the printer lists the job only when it has read the request.
+const ABSENT_FOR: Duration = Duration::from_secs(10);
 /// How long a printer that does not answer is asked about an attempt before its outcome is called unknown.
 const ASKED_FOR: SignedDuration = SignedDuration::from_hours(24);
 /// Looks after Cancel-Job before the task rests and tries again.
@@ -343,8 +347,8 @@ impl Work {
     /// Finds out what became of the open attempt.
     async fn settle(&mut self) -> Result<RestFor, Overtaken> {
         let mut looks = 0;
-        let mut absent_before = false;
-        // Once seen waiting for its document, a job that ends canceled printed nothing.
+        let mut absent_since: Option<Instant> = None;
+        // Once seen waiting for its document, a job that ends canceled printed nothing, unless the printer counts.
         let mut waited_for_document = false;
         loop {
             let Some(attempt) = self.job.state.attempt().cloned() else { return Ok(RestFor::Nothing) };
@@ -356,24 +360,34 @@ impl Work {
             };
             looks += 1;
             let mut verdict = judge(&attempt, &look, Timestamp::now());
-            if waited_for_document && let Verdict::Canceled(_) | Verdict::Aborted(_) = verdict {
+            if waited_for_document
+                && let Verdict::Canceled(found) | Verdict::Aborted(found) = &verdict
+                // The last byte may have come between the look and Cancel-Job, and a page with it.
+                && found.impressions.is_none()
+            {
                 verdict = Verdict::NothingPrinted("the job was canceled while it waited for its document");
             }
+            let has_whole_document = matches!(self.job.state, State::Printing { .. });
             match verdict {
                 Verdict::NothingPrinted(why) => {
-                    let by_absence = look.found.is_none() && attempt.phase != Phase::Creating;
-                    if by_absence && !absent_before {
-                        // A printer may enter a job into its list a moment after it took the last byte.
-                        absent_before = true;
-                        tokio::time::sleep(SECOND_LOOK).await;
+                    if look.found.is_none() && attempt.phase != Phase::Creating && !passed(&mut absent_since) {
+                        tokio::time::sleep(NEXT_LOOK).await;
                         continue;
                     }
-                    let event = match self.job.state {
-                        State::Printing { .. } => Event::Lost { why: why.to_owned() },
-                        _ => Event::NothingPrinted { why: why.to_owned() },
+                    let event = match &look.found {
+                        // It had the document and was ended there, by a person or by the printer: its word, no retry.
+                        Some(found) if has_whole_document => ended(found),
+                        None if has_whole_document => Some(Event::Lost { why: why.to_owned() }),
+                        _ => Some(Event::NothingPrinted { why: why.to_owned() }),
                     };
-                    self.tell(event).await?;
+                    if let Some(event) = event {
+                        self.tell(event).await?;
+                    }
                     return Ok(RestFor::Backoff);
+                }
+                // It said that it has the whole document: what it lists is behind what it said.
+                Verdict::CancelOrphan(_) if has_whole_document => {
+                    tokio::time::sleep(FOLLOW_LONGEST).await;
                 }
                 Verdict::CancelOrphan(id) => {
                     waited_for_document = true;
@@ -384,6 +398,16 @@ impl Work {
                 Verdict::InProgress(found) if canceling => {
                     if let Err(error) = ipp::cancel(&client, &self.job.ticket, found.id).await {
                         return self.not_reached(&attempt, error.to_string()).await;
+                    }
+                    self.progress(found.reasons, found.impressions).await?;
+                }
+                // A printer that prints while it receives, and lacks the rest of the document: our connection is gone,
+                // so it ends the job by itself. How much of it printed is known then.
+                Verdict::InProgress(found) if !has_whole_document && !parked && found.lacks_document() => {
+                    if Timestamp::now().duration_since(attempt.at) > ASKED_FOR {
+                        let why = "the printer waits for the rest of the document and does not end the job";
+                        self.tell(Event::Lost { why: why.into() }).await?;
+                        return Ok(RestFor::Nothing);
                     }
                     self.progress(found.reasons, found.impressions).await?;
                 }
@@ -406,6 +430,13 @@ impl Work {
                     return Ok(RestFor::Nothing);
                 }
                 Verdict::Unknown(why) => {
+                    // The printer may be too busy to list its jobs, or have the request still before it. What it had
+                    // taken whole and does not know any more does not come back, so then there is nothing to wait for.
+                    let hopeless = has_whole_document && look.lists_complete;
+                    if !parked && !hopeless && !passed(&mut absent_since) {
+                        tokio::time::sleep(NEXT_LOOK).await;
+                        continue;
+                    }
                     if !parked {
                         self.tell(Event::Lost { why: why.to_owned() }).await?;
                     }
@@ -442,6 +473,11 @@ impl Work {
         self.progress(vec!["printer-unreachable".into()], None).await?;
         Ok(RestFor::Backoff)
     }
+}
+
+/// Whether [`ABSENT_FOR`] has passed since the first call.
+fn passed(since: &mut Option<Instant>) -> bool {
+    since.get_or_insert_with(Instant::now).elapsed() >= ABSENT_FOR
 }
 
 enum Failed {

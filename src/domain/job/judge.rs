@@ -5,9 +5,13 @@
 //!
 //! 1. no document byte was written (the attempt never got past Create-Job; an orphan is canceled first);
 //! 2. the printer's final IPP answer was an error (handled where the answer arrives, not here);
-//! 3. the job is canceled or aborted with 0 impressions, or still waits for its document (then it is canceled first);
-//! 4. the printer's history provably covers the attempt: no restart since, the completed list still holds an older
-//!    job, and ours is in neither list.
+//! 3. the job is canceled or aborted with 0 impressions, or still waits for its document (then it is canceled first).
+//!    Many printers never count: their 0 counts only for a job that they never began, or never had whole;
+//! 4. the printer's history provably covers the attempt: no restart since, the completed list still holds a job that
+//!    ended before the attempt began, and ours is in neither list.
+//!
+//! In 4 the older job's end counts and not its creation: printers forget jobs in the order in which they ended. A job
+//! that was created early and ended late (held, or an orphan that timed out) outlives ours in the list.
 //!
 //! Absence from a list is no proof, and neither is an unchanged page counter.
 
@@ -63,6 +67,21 @@ pub struct Found {
     pub reasons: Vec<String>,
     /// `job-impressions-completed`, else `job-media-sheets-completed`.
     pub impressions: Option<u32>,
+    /// `time-at-processing` is there: the printer began to print it.
+    pub began: bool,
+}
+
+impl Found {
+    /// The printer expects (more of) the document, or still reads it: `job-incoming`, `job-data-insufficient`
+    /// (RFC 8011 §5.3.8).
+    pub fn lacks_document(&self) -> bool {
+        self.reasons.iter().any(|reason| reason == "job-incoming" || reason == "job-data-insufficient")
+    }
+
+    /// Of a job that ended: nothing of it is on paper. `submission-interrupted`: it was never whole (RFC 8011 §5.3.8).
+    fn ended_unprinted(&self) -> bool {
+        self.impressions == Some(0) && (!self.began || self.reasons.iter().any(|r| r == "submission-interrupted"))
+    }
 }
 
 /// What the printer answered when asked for an attempt.
@@ -72,8 +91,8 @@ pub struct Look {
     pub found: Option<Found>,
     /// `printer-up-time` now, seconds.
     pub printer_up_time: Option<i64>,
-    /// Smallest `time-at-creation` in the completed list, on the printer's up-time clock.
-    pub oldest_completed: Option<i64>,
+    /// Smallest `time-at-completed` in the completed list, on the printer's up-time clock.
+    pub earliest_end: Option<i64>,
     /// Both job lists were read whole (not cut by a limit, no error).
     pub lists_complete: bool,
 }
@@ -111,7 +130,7 @@ pub fn judge(attempt: &Attempt, look: &Look, now: Timestamp) -> Verdict {
                 Verdict::InProgress(found.clone())
             }
             _ if no_document_byte => Verdict::NothingPrinted("no document byte was sent"),
-            JobState::Canceled | JobState::Aborted if found.impressions == Some(0) => {
+            JobState::Canceled | JobState::Aborted if found.ended_unprinted() => {
                 Verdict::NothingPrinted("the printer ended the job with 0 impressions")
             }
             JobState::Completed => Verdict::Completed(found.clone()),
@@ -130,11 +149,10 @@ pub fn judge(attempt: &Attempt, look: &Look, now: Timestamp) -> Verdict {
     }
 }
 
-/// RFC 8011 §5.3.8: `job-incoming` (Create-Job done, document expected or under way), `job-data-insufficient`.
 fn waits_for_document(found: &Found) -> bool {
     found.impressions.unwrap_or(0) == 0
         && matches!(found.state, JobState::Pending | JobState::PendingHeld)
-        && found.reasons.iter().any(|r| r == "job-incoming" || r == "job-data-insufficient")
+        && found.lacks_document()
 }
 
 fn runs_since(attempt: &Attempt, look: &Look, now: Timestamp) -> bool {
@@ -144,9 +162,9 @@ fn runs_since(attempt: &Attempt, look: &Look, now: Timestamp) -> bool {
 }
 
 fn covers(attempt: &Attempt, look: &Look) -> bool {
-    match (attempt.printer_up_time, look.oldest_completed) {
+    match (attempt.printer_up_time, look.earliest_end) {
         // A job from before the printer's start carries a time of 0 or less and would prove nothing about this run.
-        (Some(then), Some(oldest)) => oldest > 0 && oldest < then,
+        (Some(then), Some(end)) => end > 0 && end < then,
         _ => false,
     }
 }
@@ -166,7 +184,7 @@ mod tests {
     }
 
     fn found(state: JobState, impressions: Option<u32>) -> Found {
-        Found { id: 7, state, reasons: vec![], impressions }
+        Found { id: 7, state, reasons: vec![], impressions, began: false }
     }
 
     fn later(seconds: i64) -> Timestamp {
@@ -174,7 +192,7 @@ mod tests {
     }
 
     fn look(found: Option<Found>) -> Look {
-        Look { found, printer_up_time: Some(1030), oldest_completed: Some(500), lists_complete: true }
+        Look { found, printer_up_time: Some(1030), earliest_end: Some(500), lists_complete: true }
     }
 
     #[test]
@@ -191,9 +209,9 @@ mod tests {
         assert!(matches!(judge(&blind, &look(None), later(30)), Verdict::NothingPrinted(_)));
         let restarted = Look { printer_up_time: Some(12), ..look(None) };
         assert!(matches!(judge(&blind, &restarted, later(30)), Verdict::Unknown(_)));
-        let forgot = Look { oldest_completed: None, ..look(None) };
+        let forgot = Look { earliest_end: None, ..look(None) };
         assert!(matches!(judge(&blind, &forgot, later(30)), Verdict::Unknown(_)));
-        let younger = Look { oldest_completed: Some(1001), ..look(None) };
+        let younger = Look { earliest_end: Some(1001), ..look(None) };
         assert!(matches!(judge(&blind, &younger, later(30)), Verdict::Unknown(_)));
         let cut = Look { lists_complete: false, ..look(None) };
         assert!(matches!(judge(&blind, &cut, later(30)), Verdict::Unknown(_)));
@@ -214,6 +232,16 @@ mod tests {
                 Verdict::NothingPrinted(_)
             ));
         }
+    }
+
+    #[test]
+    fn zero_impressions_of_a_job_that_began_prove_nothing_unless_it_was_never_whole() {
+        let created = attempt(Phase::Created { printer_job_id: 7 });
+        let mut began = found(JobState::Aborted, Some(0));
+        began.began = true;
+        assert!(matches!(judge(&created, &look(Some(began.clone())), later(5)), Verdict::Aborted(_)));
+        began.reasons = vec!["aborted-by-system".into(), "submission-interrupted".into()];
+        assert!(matches!(judge(&created, &look(Some(began)), later(5)), Verdict::NothingPrinted(_)));
     }
 
     #[test]
