@@ -7,7 +7,8 @@ use crate::common::https::HttpsFiles;
 use crate::common::lab::{Nucleus, Simulated};
 use crate::common::process::{Process, run};
 use crate::common::{netns, pdf, wait_until};
-use crate::support::{Cloud, FILES, LONG, THING, configuration, ticket};
+use crate::support::{Cloud, FILES, LONG, Lab, THING, configuration, ticket};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
@@ -256,4 +257,30 @@ fn they_harm_nobody_else() {
         scene.cloud.assert_schemas();
         assert_eq!(scene.gateway.stop().code(), Some(0));
     });
+}
+
+#[test]
+fn a_changed_certificate_is_told_and_printing_goes_on() {
+    let mut lab = Lab::start(1, &["--tls", "--page-time", "1"], &json!({}));
+    let printer = lab.cloud.printer_where("Colour online", |r| r["name"] == "Colour" && r["online"] == true);
+    let document = pdf::pdf(1, "sealed");
+    let url = lab.files.url_by_address("/sealed.pdf");
+    lab.files.put("/sealed.pdf", document.clone());
+    lab.cloud.submit(&printer, &ticket("before", &url, &document));
+    lab.cloud.wait_status("before", "completed");
+    // A poll over TLS, the better way, has seen the page: from now on its certificate is known.
+    lab.cloud.printer_where("the page counted", |r| r["counters"]["impressions"] == 12_841);
+
+    lab.office.control(&json!({"do": "replace-certificate", "printer": "Colour"}));
+    lab.cloud.submit(&printer, &ticket("after", &url, &document));
+    lab.cloud.wait_status("after", "completed");
+    let topic = format!("printers/{THING}/{printer}/event");
+    let event = lab.cloud.watch().wait_for(LONG, "the event", |message| {
+        message.topic == topic && message.json()["code"] == "certificate-changed"
+    });
+    println!("{}", event.json()["message"]);
+    assert_eq!(lab.printed("Colour"), [document.clone(), document]);
+    assert_eq!(lab.cloud.shadows().len(), 1);
+    lab.cloud.assert_schemas();
+    assert_eq!(lab.gateway.stop().code(), Some(0));
 }
