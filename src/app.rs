@@ -90,10 +90,17 @@ pub async fn run(options: Options, ipc: IpcSettings, stop: CancellationToken) ->
     let stores = Stores::open(&options.work_dir).await?;
     let mut current: Option<Config> = from_file.clone();
     loop {
-        let run = Generation::start(&options, &gateway, &ipc, &stores, current.take(), from_file.is_some()).await?;
+        let start = Generation::start(&options, &gateway, &ipc, &stores, current.take(), from_file.is_some());
+        let run = tokio::select! {
+            biased;
+            // The nucleus may take its time to answer; what is started by then ends with the process.
+            () = stop.cancelled() => return Ok(Outcome::Stopped),
+            run = start => run?,
+        };
         match run.until_end(&stop).await {
             End::Stopped => return Ok(Outcome::Stopped),
             End::Refused(reason) => return Ok(Outcome::Refused(reason)),
+            End::Failed(reason) => anyhow::bail!(reason),
             End::NewConfiguration(config) => {
                 tracing::info!("a new configuration takes effect");
                 current = Some(*config);
@@ -123,18 +130,23 @@ impl Stores {
 /// Everything that runs under one configuration.
 struct Generation {
     uplink: JoinHandle<Ended>,
-    jobs: JoinHandle<()>,
+    /// Ends early, with the reason, when the job book cannot be read.
+    jobs: JoinHandle<Result<(), String>>,
+    /// Ends early, with the reason, when nothing can be stored any more.
+    hub: JoinHandle<Result<(), String>>,
     others: Vec<JoinHandle<()>>,
     new_configuration: mpsc::Receiver<Config>,
     cancel_others: CancellationToken,
     cancel_jobs: CancellationToken,
     cancel_uplink: CancellationToken,
+    farewell: CancellationToken,
     cancel_link: CancellationToken,
 }
 
 enum End {
     Stopped,
     Refused(String),
+    Failed(String),
     NewConfiguration(Box<Config>),
 }
 
@@ -171,14 +183,15 @@ impl Generation {
         let printers = Printers::default();
         let configuration_changed = Arc::new(Notify::new());
         let (commands_in, commands) = mpsc::channel(COMMANDS);
-        let (facts_in, facts) = watch::channel(GatewayFacts { printers: printers.counts(), config: told });
         let cancel_others = CancellationToken::new();
         let cancel_jobs = CancellationToken::new();
         let cancel_uplink = CancellationToken::new();
+        let farewell = CancellationToken::new();
         let mut others = Vec::new();
 
         // In this order: a ticket may come at once, and must find the printers of earlier runs in the directory.
-        others.push(hub_side::start(gateway, &topics, &config, stores, &printers, &wake, &cancel_others).await?);
+        let hub = hub_side::start(gateway, &topics, &config, stores, &printers, &wake, &cancel_others).await?;
+        let (facts_in, facts) = watch::channel(GatewayFacts { printers: printers.counts(), config: told });
         let directory = hub_side::directory(&printers, &cancel_others, &mut others);
         if config.mdns {
             tracing::info!("looking for printers over mDNS");
@@ -204,6 +217,7 @@ impl Generation {
                 per_second: config.shadow_requests_per_second,
                 ..lane::Limits::default()
             },
+            farewell: farewell.clone(),
         };
         let uplink = tokio::spawn(uplink::run(uplink, cancel_uplink.clone()));
 
@@ -228,9 +242,7 @@ impl Generation {
         };
         let jobs_cancel = cancel_jobs.clone();
         let jobs = tokio::spawn(async move {
-            if let Err(error) = jobs::run(parts, jobs_cancel).await {
-                tracing::error!(%error, "the job book cannot be read; no jobs are taken");
-            }
+            jobs::run(parts, jobs_cancel).await.map_err(|error| format!("the job book cannot be read: {error}"))
         });
 
         let (new_configuration_in, new_configuration) = mpsc::channel(1);
@@ -246,35 +258,66 @@ impl Generation {
         };
         others.push(tokio::spawn(follow.run(cancel_others.clone())));
         others.push(tokio::spawn(report_running(link, cancel_others.clone())));
-        Ok(Self { uplink, jobs, others, new_configuration, cancel_others, cancel_jobs, cancel_uplink, cancel_link })
+        Ok(Self {
+            uplink,
+            jobs,
+            hub,
+            others,
+            new_configuration,
+            cancel_others,
+            cancel_jobs,
+            cancel_uplink,
+            farewell,
+            cancel_link,
+        })
     }
 
     async fn until_end(mut self, stop: &CancellationToken) -> End {
         let end = tokio::select! {
+            biased;
             () = stop.cancelled() => End::Stopped,
             ended = &mut self.uplink => match ended {
                 Ok(Ended::Refused(reason)) => End::Refused(reason),
                 Ok(Ended::Cancelled) => End::Stopped,
-                Err(error) => End::Refused(format!("the uplink failed: {error}")),
+                Err(error) => End::Failed(format!("the uplink failed: {error}")),
             },
+            // A gateway without jobs or without printers must not look like one that works: a restart may help.
+            ended = &mut self.jobs => End::Failed(why("the job book's owner", ended)),
+            ended = &mut self.hub => End::Failed(why("the hub", ended)),
             Some(config) = self.new_configuration.recv() => End::NewConfiguration(Box::new(config)),
         };
         self.cancel_others.cancel();
         self.cancel_jobs.cancel();
-        if tokio::time::timeout(JOBS_STOP, &mut self.jobs).await.is_err() {
+        if !self.jobs.is_finished() && tokio::time::timeout(JOBS_STOP, &mut self.jobs).await.is_err() {
             self.jobs.abort();
+        }
+        if matches!(end, End::Stopped) {
+            self.farewell.cancel();
         }
         self.cancel_uplink.cancel();
         if !self.uplink.is_finished() && tokio::time::timeout(UPLINK_STOP, &mut self.uplink).await.is_err() {
             self.uplink.abort();
         }
         self.cancel_link.cancel();
+        self.hub.abort();
+        if !self.hub.is_finished() {
+            // Aborted: only that it does not run beside the next generation's matters.
+            let _ = self.hub.await;
+        }
         self.others.iter().for_each(JoinHandle::abort);
         for other in self.others {
             // Aborted or ended: only that nothing of this generation runs any more matters.
             let _ = other.await;
         }
         end
+    }
+}
+
+fn why(who: &str, ended: Result<Result<(), String>, tokio::task::JoinError>) -> String {
+    match ended {
+        Ok(Ok(())) => format!("{who} ended by itself"),
+        Ok(Err(reason)) => reason,
+        Err(error) => format!("{who} failed: {error}"),
     }
 }
 
@@ -353,6 +396,8 @@ struct FollowConfiguration {
 impl FollowConfiguration {
     async fn run(self, cancel: CancellationToken) {
         let mut printers_changed = self.printers.changed();
+        // The hub told of the printers it had stored before anybody listened here.
+        printers_changed.mark_changed();
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -433,4 +478,111 @@ async fn report_running(link: Link, cancel: CancellationToken) {
 /// Pauses of configuration as the hub's clock counts.
 fn signed(duration: Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::from_secs(60))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloud::greengrass::Token;
+    use crate::domain::ids::PrinterId;
+    use crate::domain::state::{Capabilities, Status};
+    use crate::hub::PrinterView;
+
+    fn nobody_there(dir: &Path) -> IpcSettings {
+        IpcSettings {
+            socket: dir.join("ipc.sock"),
+            token: Token::new("T1"),
+            thing_name: Some("gw1".into()),
+            component_name: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stop_is_obeyed_while_the_nucleus_does_not_answer_yet() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options { work_dir: dir.path().to_owned(), config_file: None };
+        let stop = CancellationToken::new();
+        stop.cancel();
+        let run = run(options, nobody_there(dir.path()), stop);
+        let ended = tokio::time::timeout(Duration::from_secs(4), run).await;
+        assert!(matches!(ended, Ok(Ok(Outcome::Stopped))), "{ended:?}");
+    }
+
+    #[tokio::test]
+    async fn a_gateway_whose_job_book_or_hub_fails_ends_and_says_why() {
+        type Task = JoinHandle<Result<(), String>>;
+        let runs = || -> Task { tokio::spawn(std::future::pending()) };
+        let fails = |why: &'static str| -> Task { tokio::spawn(async move { Err(why.to_owned()) }) };
+        let panics = || -> Task { tokio::spawn(async { panic!("a fault") }) };
+        for (jobs, hub, reason) in [
+            (fails("no book"), runs(), "no book"),
+            (runs(), fails("no disk"), "no disk"),
+            (panics(), runs(), "the job book's owner failed: task"),
+        ] {
+            let cancel_uplink = CancellationToken::new();
+            let cancelled = cancel_uplink.clone();
+            let (_new_configuration, new_configuration) = mpsc::channel(1);
+            let generation = Generation {
+                uplink: tokio::spawn(async move {
+                    cancelled.cancelled().await;
+                    Ended::Cancelled
+                }),
+                jobs,
+                hub,
+                others: Vec::new(),
+                new_configuration,
+                cancel_others: CancellationToken::new(),
+                cancel_jobs: CancellationToken::new(),
+                cancel_uplink,
+                cancel_link: CancellationToken::new(),
+            };
+            let stop = CancellationToken::new();
+            let end = tokio::time::timeout(Duration::from_secs(4), generation.until_end(&stop)).await;
+            assert!(matches!(&end, Ok(End::Failed(why)) if why.starts_with(reason)), "{reason}");
+        }
+    }
+
+    #[tokio::test]
+    async fn printers_known_before_anybody_listened_are_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let cancel = CancellationToken::new();
+        let (link_events, _events) = mpsc::channel(8);
+        let link = Link::start(LinkSettings::new(nobody_there(dir.path()), Vec::new()), link_events, cancel.clone());
+        let printers = Printers::default();
+        let (facts, mut told) = watch::channel(GatewayFacts::default());
+        let (new_configuration, _configurations) = mpsc::channel(1);
+        let follow = FollowConfiguration {
+            link,
+            store: GatewayStore::open(&dir.path().join("gateway.db"), "e").await.unwrap(),
+            in_force: Config::default(),
+            fixed: true,
+            changed: Arc::default(),
+            printers: printers.clone(),
+            facts,
+            new_configuration,
+        };
+        let id = PrinterId::new("hp-1").unwrap();
+        let view = PrinterView {
+            id: id.clone(),
+            aliases: Vec::new(),
+            name: "Laser".into(),
+            location: None,
+            make_and_model: String::new(),
+            endpoints: Vec::new(),
+            status: Status::Unknown,
+            online: false,
+            error_code: "OK".into(),
+            reasons: Vec::new(),
+            accepting: None,
+            capabilities: Capabilities::default(),
+            up_time: None,
+            observed_at: None,
+        };
+        printers.publish(vec![(id, Some(view))]);
+        let following = tokio::spawn(follow.run(cancel.clone()));
+        let known = tokio::time::timeout(Duration::from_secs(5), told.wait_for(|facts| facts.printers.known == 1));
+        assert!(known.await.is_ok(), "the printer is not counted");
+        cancel.cancel();
+        following.await.unwrap();
+    }
 }

@@ -298,7 +298,7 @@ impl Reader {
 
 /// A float that is a whole number: the classic nucleus may write 30 as 30.0.
 fn whole(number: f64) -> Option<u64> {
-    (number >= 0.0 && number < 9e15 && number.fract() == 0.0).then_some(number as u64)
+    ((0.0..9e15).contains(&number) && number.fract() == 0.0).then_some(number as u64)
 }
 
 #[cfg(test)]

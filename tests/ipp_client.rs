@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test, what cannot be is a failure")]
 
-use printgate::ipp::client::{Client, Document, Error, Fingerprint, Progress, Refusal, Status, Step, Target, Timeouts};
+use printgate::ipp::client::{Client, Document, Error, Progress, Refusal, Status, Step, Target, Timeouts};
 use printgate::ipp::codec::{Attribute, Group, GroupTag, Limits, Message, Value, Version, encode, parse};
 use printgate::ipp::request::{JobRequest, Operation, Request};
 use std::future::Future;
@@ -664,6 +664,7 @@ async fn an_empty_document_closes_a_job() {
 #[cfg(feature = "lab")]
 mod tls {
     use super::*;
+    use printgate::ipp::client::Fingerprint;
     use tokio_rustls::TlsAcceptor;
     use tokio_rustls::rustls::ServerConfig;
     use tokio_rustls::rustls::crypto::ring;

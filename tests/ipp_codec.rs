@@ -516,3 +516,15 @@ fn our_own_answer_is_decoded() {
     assert_eq!(o.capabilities.copies_max, Some(99));
     assert_eq!(o.capabilities.resolutions, [(300, 300), (600, 600)]);
 }
+
+#[test]
+fn an_answer_that_says_nothing_of_the_printer_is_no_observation() {
+    let of = |attributes: Vec<Attribute>| {
+        decode::observation(&answer(vec![Group::new(GroupTag::PRINTER, attributes)]), jiff::Timestamp::UNIX_EPOCH)
+    };
+    assert_eq!(of(Vec::new()), None);
+    assert_eq!(of(vec![Attribute::new("nested", Value::Keyword("x".into()))]), None);
+    let reasons = Attribute::new("printer-state-reasons", Value::Keyword("none".into()));
+    assert_eq!(of(vec![reasons]), None);
+    assert!(of(vec![Attribute::new("printer-up-time", Value::Integer(7))]).is_some());
+}

@@ -6,7 +6,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test, what cannot be is a failure")]
 
 use printgate::domain::state::{Level, PrinterStateEnum};
-use printgate::ipp::codec::{Attribute, Limits, Message, Parsed, Value, encode, parse};
+#[cfg(feature = "lab")]
+use printgate::ipp::codec::{Attribute, Message};
+use printgate::ipp::codec::{Limits, Parsed, Value, encode, parse};
 use printgate::ipp::decode;
 use printgate::ipp::response::{JobState, Response, Status};
 use serde_json::Value as Json;

@@ -22,7 +22,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, timeout};
 
 const DEADLINE: Duration = Duration::from_secs(20);
-const COMPONENT: &str = "io.github.printgate";
+const COMPONENT: &str = "dev.printgate.PrintGateway";
 
 fn component() -> ComponentConfig {
     let config = json!({"accessControl": {"aws.greengrass.ipc.mqttproxy": {"p": {

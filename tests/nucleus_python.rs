@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::Command;
 
-const COMPONENT: &str = "io.github.printgate";
+const COMPONENT: &str = "dev.printgate.PrintGateway";
 const DEADLINE: Duration = Duration::from_secs(60);
 
 struct Judge {
@@ -31,7 +31,7 @@ impl Judge {
         let dir = tempfile::tempdir().unwrap();
         let config = json!({
             "poll": {"seconds": 30, "enabled": true},
-            "accessControl": {"aws.greengrass.ipc.mqttproxy": {"io.github.printgate:mqttproxy:1": {
+            "accessControl": {"aws.greengrass.ipc.mqttproxy": {"dev.printgate.PrintGateway:mqttproxy:1": {
                 "operations": ["aws.greengrass#PublishToIoTCore", "aws.greengrass#SubscribeToIoTCore"],
                 "resources": ["printers/{iot:thingName}/#", "$aws/things/{iot:thingName}/shadow/*"],
             }}},

@@ -42,7 +42,7 @@ pub(super) async fn start(
     printers: &Printers,
     wake: &Wake,
     cancel: &CancellationToken,
-) -> anyhow::Result<JoinHandle<()>> {
+) -> anyhow::Result<JoinHandle<Result<(), String>>> {
     let mut rows = Vec::new();
     for body in stores.gateway.printers().await? {
         match serde_json::from_str::<PrinterRow>(&body) {
@@ -74,6 +74,7 @@ pub(super) async fn start(
         seed: seed(),
     };
     let mut state = HubState::new(settings, rows, Timestamp::now());
+    // Before anything else runs: the first status counts them, and tickets for them are not for unknown printers.
     printers.publish(state.take_views());
     let committer = Committer {
         gateway: gateway.clone(),
@@ -93,11 +94,7 @@ pub(super) async fn start(
         clock: Arc::new(Timestamp::now),
         cancel: cancel.clone(),
     };
-    Ok(tokio::spawn(async move {
-        if let Err(error) = hub::run(state, ports).await {
-            tracing::error!(%error, "the hub ended");
-        }
-    }))
+    Ok(tokio::spawn(async move { hub::run(state, ports).await.map_err(|error| error.to_string()) }))
 }
 
 /// Keeps the job book's directory in step with the hub's view.

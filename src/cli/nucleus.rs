@@ -24,7 +24,7 @@ pub struct Args {
     #[arg(long, value_name = "NAME", default_value = "gw1", value_parser = thing_name)]
     thing: String,
     /// Name of the component that may connect.
-    #[arg(long, value_name = "NAME", default_value = "io.github.printgate")]
+    #[arg(long, value_name = "NAME", default_value = "dev.printgate.PrintGateway")]
     component: String,
     /// The component's configuration, a JSON object. Without `accessControl` it may use every MQTT topic.
     #[arg(long, value_name = "FILE")]

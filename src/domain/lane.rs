@@ -8,7 +8,8 @@
 //! ```
 //!
 //! An update is known by its random `clientToken`; an answer with another token is somebody else's and changes
-//! nothing. Nothing of this is stored: after a restart the difference is still there and starts again.
+//! nothing. A clock set back keeps no printer waiting: a time further ahead than the limits allow counts as past.
+//! Nothing of this is stored: after a restart the difference is still there and starts again.
 
 use super::outbox::Budget;
 use super::retry::Backoff;
@@ -90,7 +91,9 @@ impl Lane {
     /// Printers that may not start now.
     pub fn busy(&self, now: Timestamp) -> Vec<String> {
         let on_way = self.updates.values().map(|update| update.printer.clone());
-        let resting = self.resting.iter().filter(|(_, r)| r.until.is_some_and(|until| until > now));
+        let longest = SignedDuration::try_from(self.limits.longest_rest).unwrap_or(SignedDuration::MAX);
+        let rests = |until: Timestamp| until > now && until.duration_since(now) <= longest;
+        let resting = self.resting.iter().filter(|(_, r)| r.until.is_some_and(rests));
         on_way.chain(resting.map(|(printer, _)| printer.clone())).collect()
     }
 
@@ -122,8 +125,10 @@ impl Lane {
 
     /// Gives up updates whose answer is overdue. Answers their printers.
     pub fn overdue(&mut self, now: Timestamp, jitter: u64) -> Vec<String> {
+        let timeout = self.limits.answer_timeout;
+        let over = |deadline: Timestamp| deadline <= now || deadline.duration_since(now) > timeout;
         let tokens: Vec<String> =
-            self.updates.iter().filter(|(_, u)| u.deadline <= now).map(|(token, _)| token.clone()).collect();
+            self.updates.iter().filter(|(_, u)| over(u.deadline)).map(|(token, _)| token.clone()).collect();
         let mut printers = Vec::new();
         for token in tokens {
             if let Some(update) = self.updates.remove(&token) {
@@ -168,6 +173,18 @@ mod tests {
 
     fn now(seconds: i64) -> Timestamp {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    #[test]
+    fn a_clock_set_back_keeps_no_printer_waiting() {
+        let mut lane = Lane::new(Limits::default());
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let day_before = now - SignedDuration::from_hours(24);
+        assert!(lane.start("a", "1", Value::Null, now));
+        assert_eq!(lane.overdue(day_before, 0), ["a"]);
+        assert!(lane.start("b", "2", Value::Null, now));
+        assert!(lane.failed("2", now, 0));
+        assert!(!lane.busy(day_before).contains(&"b".to_owned()));
     }
 
     #[test]

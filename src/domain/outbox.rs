@@ -11,7 +11,8 @@
 //! ```
 //!
 //! [`Window`] holds the messages on their way: at most `size` of them, at most one per job, within a rate. It decides
-//! and counts; sending, storing and waiting are the owner's.
+//! and counts; sending, storing and waiting are the owner's. A clock set back delays no message: a time further ahead
+//! than the longest pause counts as past.
 
 use super::retry::Backoff;
 use jiff::{SignedDuration, Timestamp};
@@ -29,6 +30,8 @@ pub struct Limits {
     pub echo_timeout: SignedDuration,
     /// Longest pause between two sends of one message.
     pub longest_pause: SignedDuration,
+    /// Silence after which a link whose publishes are taken is made anew.
+    pub deaf_after: SignedDuration,
 }
 
 impl Default for Limits {
@@ -38,7 +41,15 @@ impl Default for Limits {
             per_second: 40,
             echo_timeout: SignedDuration::from_secs(3),
             longest_pause: SignedDuration::from_secs(60),
+            deaf_after: SignedDuration::from_secs(20),
         }
+    }
+}
+
+impl Limits {
+    fn is_due(&self, due: Timestamp, now: Timestamp) -> bool {
+        let ahead = due.duration_since(now);
+        ahead <= SignedDuration::ZERO || ahead > self.longest_pause.max(self.echo_timeout)
     }
 }
 
@@ -192,7 +203,7 @@ impl Window {
         let id = self
             .entries
             .values()
-            .filter(|entry| entry.due <= now)
+            .filter(|entry| self.limits.is_due(entry.due, now))
             .min_by_key(|entry| (entry.tries, entry.due, entry.message.id.clone()))
             .map(|entry| entry.message.id.clone())?;
         if !self.budget.take(now) {
@@ -209,7 +220,8 @@ impl Window {
 
     /// When [`Window::next_send`] is worth asking again.
     pub fn next_due(&mut self, now: Timestamp) -> Option<Timestamp> {
-        let due = self.entries.values().map(|entry| entry.due).min()?;
+        let due = |entry: &OnItsWay| if self.limits.is_due(entry.due, now) { now } else { entry.due };
+        let due = self.entries.values().map(due).min()?;
         Some(due.max(self.budget.next(now)))
     }
 
@@ -239,6 +251,11 @@ impl Window {
             entry.due = entry.due.min(now);
             entry.tries = entry.tries.min(1);
         }
+    }
+
+    /// How often the most patient message was sent without an echo.
+    pub fn most_tries(&self) -> u32 {
+        self.entries.values().map(|entry| entry.tries).max().unwrap_or(0)
     }
 
     /// Confirmed, sent again, and echoes that were none.
@@ -271,6 +288,20 @@ mod tests {
             rows: Rows::Job(id.len() as i64),
             job: job.map(str::to_owned),
         }
+    }
+
+    #[test]
+    fn a_clock_set_back_delays_no_resend_by_more_than_the_longest_pause() {
+        let mut window = Window::new(Limits::default());
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let message =
+            Message { id: "m".into(), topic: "t".into(), payload: b"{}".to_vec(), rows: Rows::Volatile, job: None };
+        assert!(window.admit(message, now));
+        assert!(window.next_send(now, 0).is_some());
+        let day_before = now - SignedDuration::from_hours(24);
+        assert!(window.next_due(day_before).unwrap() <= day_before);
+        assert!(window.next_send(day_before, 0).is_some());
+        assert!(window.next_send(day_before, 0).is_none());
     }
 
     #[test]

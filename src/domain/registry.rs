@@ -206,7 +206,7 @@ impl Registry {
         let mut effects = Vec::new();
         match event {
             Event::Sighting(sighting) => self.sighted(*sighting, now, &mut effects),
-            Event::Lost { key } => self.lost(&key, &mut effects),
+            Event::Lost { key } => self.lost(&key, now, &mut effects),
             Event::ProbeAnswered { key, identity } => match self.owners.get(&key).cloned() {
                 Some(Owner::Quarantined(n)) => self.probe_answered(n, &key, &identity, now, &mut effects),
                 Some(Owner::Printer(id)) => self.poll_answered(&id, &key, &identity, now, &mut effects),
@@ -253,7 +253,8 @@ impl Registry {
                 let Some(printer) = self.printers.get_mut(&id) else { return };
                 if printer.takes_again(&s) {
                     if printer.see(&s, now) {
-                        effects.push(Effect::Changed(id));
+                        effects.push(Effect::Changed(id.clone()));
+                        self.merge_twins(&id, effects);
                     }
                     return;
                 }
@@ -279,7 +280,8 @@ impl Registry {
                 let dropped = printer.drop_surplus();
                 self.owners.insert(s.key, Owner::Printer(id.clone()));
                 dropped.iter().for_each(|key| drop(self.owners.remove(key)));
-                effects.push(Effect::Changed(id));
+                effects.push(Effect::Changed(id.clone()));
+                self.merge_twins(&id, effects);
             }
             return;
         }
@@ -319,7 +321,7 @@ impl Registry {
         effects.push(Effect::Refused { key: key.chars().take(120).collect(), reason });
     }
 
-    fn lost(&mut self, key: &str, effects: &mut Vec<Effect>) {
+    fn lost(&mut self, key: &str, now: Timestamp, effects: &mut Vec<Effect>) {
         match self.owners.get(key).cloned() {
             Some(Owner::Printer(id)) => {
                 if let Some(e) = self.printers.get_mut(&id).and_then(|p| p.endpoint_mut(key))
@@ -335,9 +337,9 @@ impl Registry {
                 q.endpoints.retain(|e| e.key != key);
                 if q.endpoints.is_empty() {
                     self.quarantine.remove(&n);
-                } else if q.contested.is_none() {
-                    // Its probe's answer will find no owner: ask the next endpoint.
-                    self.probe_next(n, effects);
+                } else if q.contested.is_none() && !self.probe_next(n, effects) {
+                    // Its probe's answer will find no owner, and all others have failed.
+                    self.conclude(n, now, effects);
                 }
             }
             None => {}
@@ -571,6 +573,17 @@ impl Registry {
             if q.contested.as_ref().is_some_and(|id| !self.printers.contains_key(id)) {
                 return Err("a device contests a printer that is not there".into());
             }
+        }
+        let mut serials: BTreeMap<String, Vec<&Printer>> = BTreeMap::new();
+        for printer in self.printers.values() {
+            let Some(serial) = identity::canonical(&printer.evidence).serial else { continue };
+            let others = serials.entry(serial).or_default();
+            let same =
+                |p: &&&Printer| identity::same_device(&p.evidence, &printer.evidence) == Verdict::Same(Reason::Serial);
+            if let Some(twin) = others.iter().find(same) {
+                return Err(format!("{} and {} have one serial", twin.id, printer.id));
+            }
+            others.push(printer);
         }
         if keys != self.owners.len() {
             return Err(format!("{} keys have an owner, {keys} endpoints exist", self.owners.len()));

@@ -386,8 +386,10 @@ impl HubState {
                 }
             }
             Err(error) => {
-                if let PollErrorKind::CertificateChanged { presented } = error.kind {
-                    return self.repin(id, key, presented, now);
+                if let PollErrorKind::CertificateChanged { presented } = error.kind
+                    && self.repin(&id, &key, presented, now)
+                {
+                    return;
                 }
                 self.tried.entry(id.clone()).or_default().insert(key.clone());
                 self.tell_registry(Event::EndpointFailed { id: id.clone(), key }, now);
@@ -410,22 +412,25 @@ impl HubState {
         }
     }
 
-    /// Trust on first use, warn on change: the new certificate is trusted, and the printer asked again.
-    fn repin(&mut self, id: PrinterId, key: String, pin: Pin, now: Timestamp) {
-        if let Some(entry) = self.printers.get_mut(&id) {
+    /// Trust on first use, warn on change: the new certificate is trusted, and the printer asked again. False: it
+    /// changed a short time ago already, which is a failure like any other.
+    fn repin(&mut self, id: &PrinterId, key: &str, pin: Pin, now: Timestamp) -> bool {
+        if let Some(entry) = self.printers.get_mut(id) {
             if entry.repinned.is_some_and(|at| now.duration_since(at).abs() < REPIN_PAUSE) {
-                let why = format!("its TLS certificate changed twice within {} minutes", REPIN_PAUSE.as_mins());
-                return self.poll_failed(&id, why, now);
+                let minutes = REPIN_PAUSE.as_mins();
+                tracing::warn!(printer = %id, "its TLS certificate changed twice within {minutes} minutes");
+                return false;
             }
             entry.repinned = Some(now);
         }
-        self.tell_registry(Event::Repinned { id: id.clone(), key: key.clone(), pin }, now);
-        if let Some(printer) = self.registry.get(&id) {
+        self.tell_registry(Event::Repinned { id: id.clone(), key: key.to_owned(), pin }, now);
+        if let Some(printer) = self.registry.get(id) {
             let uri = printer.endpoints.iter().find(|e| e.key == key).map(|e| e.endpoint.uri()).unwrap_or_default();
             tracing::warn!(printer = %id, %uri, "the printer's TLS certificate changed");
-            self.records.push(records::certificate_changed(&id, &printer.name, &uri, &pin.to_string(), now));
+            self.records.push(records::certificate_changed(id, &printer.name, &uri, &pin.to_string(), now));
         }
-        self.start_poll_again(id, now);
+        self.start_poll_again(id.clone(), now);
+        true
     }
 
     fn observed(&mut self, id: &PrinterId, answer: PollAnswer, now: Timestamp) {

@@ -451,6 +451,40 @@ async fn a_changed_certificate_is_told_once_and_trusted_then_one_that_never_stay
     hub.stop().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_certificate_that_never_stays_costs_the_endpoint_not_the_printer() {
+    let office = Arc::new(Office::default());
+    let pin = |n| Some(Pin::from_sha256([n; 32]));
+    office.set(&host(1), EndpointKind::Ipps, answers(1, pin(1)));
+    office.set(&host(1), EndpointKind::Ipp, answers(1, None));
+    let mut hub = Hub::start(office.clone(), vec![]);
+    hub.see(sighting(1, EndpointKind::Ipps)).await;
+    hub.see(sighting(1, EndpointKind::Ipp)).await;
+    let id = hub.until_adopted(1).await.remove(0);
+    office.set(&host(1), EndpointKind::Ipps, answers(1, pin(2)));
+    hub.until("the warning", |o| events(o, "certificate-changed").len() == 1).await;
+    office.set(&host(1), EndpointKind::Ipps, answers(1, pin(3)));
+    let mut changed = hub.printers.changed();
+    let over_plain = async {
+        while hub.printers.get(&id).unwrap().endpoints[0].0.kind != EndpointKind::Ipp {
+            changed.changed().await.unwrap();
+        }
+    };
+    timeout(Duration::from_secs(1_200), over_plain).await.unwrap();
+    let asked = office.asked();
+    timeout(Duration::from_secs(1_200), async {
+        while office.asked() < asked + 5 {
+            tokio::task::yield_now().await;
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+    })
+    .await
+    .unwrap();
+    assert!(hub.printers.get(&id).unwrap().online);
+    assert_eq!(hub.events("offline"), []);
+    hub.stop().await;
+}
+
 #[test]
 fn a_flapping_printer_tells_no_more_than_its_allowance_and_the_truth_in_the_end() {
     let settings = HubSettings { gateway: GatewayName::new("gw").unwrap(), intervals: Intervals::default(), seed: 3 };

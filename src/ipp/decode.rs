@@ -10,6 +10,7 @@ mod evidence;
 mod supplies;
 
 use super::codec::{Attribute, Group, Message, Value};
+use crate::domain::sighting::Evidence;
 use crate::domain::state::{Capabilities, Counters, Level, Observation, PrinterStateEnum, Source, Tray};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -95,12 +96,13 @@ const MAX_MEDIA: usize = 100;
 /// Entries of any other capability list.
 const MAX_LIST: usize = 64;
 
-/// The observation in the first printer group of `message`, complete at `at`; `None` without such a group. Whether the
-/// answer's status was a success is for the caller to look at.
+/// The observation in the first printer group of `message`, complete at `at`; `None` without such a group, and where it
+/// holds nothing of what a printer says of itself. Whether the answer's status was a success is for the caller to look
+/// at.
 pub fn observation(message: &Message, at: Timestamp) -> Option<Observation> {
     let group = message.group(super::codec::GroupTag::PRINTER)?;
     let info = text(group, "printer-info").or_else(|| text(group, "printer-name"));
-    Some(Observation {
+    let observation = Observation {
         at,
         source: Source::Ipp,
         evidence: evidence::evidence(group),
@@ -128,7 +130,17 @@ pub fn observation(message: &Message, at: Timestamp) -> Option<Observation> {
             media_sheets: count(group, "printer-media-sheets-completed"),
         },
         capabilities: capabilities(group),
-    })
+    };
+    (!says_nothing(&observation)).then_some(observation)
+}
+
+/// Well-formed and empty: such an answer is no sign of a working printer.
+fn says_nothing(o: &Observation) -> bool {
+    let state = o.printer_state.is_none() && o.reasons.is_empty() && o.message.is_none() && o.accepting.is_none();
+    let figures = o.queued_jobs.is_none() && o.up_time.is_none() && o.counters == Counters::default();
+    let parts = o.supplies.is_empty() && o.trays.is_empty() && o.capabilities == Capabilities::default();
+    let identity = o.evidence == Evidence::default() && o.name.is_none() && o.location.is_none();
+    state && figures && parts && identity && o.firmware.is_none()
 }
 
 fn firmware(group: &Group) -> Option<String> {

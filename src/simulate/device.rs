@@ -492,6 +492,7 @@ impl Device {
             format: document.format.clone(),
             sha256: document.sha256.clone(),
             bytes: document.bytes,
+            tls: document.tls,
             copies: job.ticket.copies,
             impressions: job.impressions_done,
             outcome,

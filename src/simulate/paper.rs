@@ -38,6 +38,9 @@ pub struct Printed {
     pub sha256: String,
     /// Bytes of the document.
     pub bytes: u64,
+    /// It came over TLS (ipps).
+    #[serde(default)]
+    pub tls: bool,
     /// Copies asked for.
     pub copies: u32,
     /// Impressions put on paper, over all copies.
@@ -121,6 +124,7 @@ pub(super) struct Document {
     pub(super) sha256: String,
     pub(super) bytes: u64,
     pub(super) pages: u32,
+    pub(super) tls: bool,
 }
 
 impl Paper {

@@ -129,10 +129,10 @@ async fn connection(
         Some(config) if first == [0x16] => {
             let acceptor = tokio_rustls::TlsAcceptor::from(config);
             let mut stream = timeout(HANDSHAKE, acceptor.accept(stream)).await??;
-            if noise { talk_noise(&mut stream).await? } else { talk_http(shared, stream).await? }
+            if noise { talk_noise(&mut stream).await? } else { talk_http(shared, stream, true).await? }
         }
         _ if noise => talk_noise(&mut stream).await?,
-        _ => talk_http(shared, stream).await?,
+        _ => talk_http(shared, stream, false).await?,
     }
     Ok(())
 }
@@ -144,12 +144,12 @@ async fn talk_noise(stream: &mut (impl AsyncReadExt + AsyncWriteExt + Unpin)) ->
     stream.shutdown().await
 }
 
-async fn talk_http<S>(shared: Arc<Shared>, stream: S) -> Result<(), hyper::Error>
+async fn talk_http<S>(shared: Arc<Shared>, stream: S, tls: bool) -> Result<(), hyper::Error>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {
     let service = service_fn(move |request| {
-        let work = tokio::spawn(respond(shared.clone(), request));
+        let work = tokio::spawn(respond(shared.clone(), request, tls));
         async move { work.await.unwrap_or(Err(Dropped)) }
     });
     hyper::server::conn::http1::Builder::new()
@@ -164,7 +164,7 @@ where
 #[error("closed without an answer, as the fault says")]
 struct Dropped;
 
-async fn respond(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Result<Response<Body>, Dropped> {
+async fn respond(shared: Arc<Shared>, request: hyper::Request<Incoming>, tls: bool) -> Result<Response<Body>, Dropped> {
     let is_ipp = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -182,7 +182,7 @@ async fn respond(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> Resu
     if !is_ipp {
         return Ok(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "use application/ipp"));
     }
-    let mut upload = Upload { shared: shared.clone(), body: request.into_body(), ahead: Bytes::new() };
+    let mut upload = Upload { shared: shared.clone(), body: request.into_body(), ahead: Bytes::new(), tls };
     let Some(request) = upload.head().await else {
         return Ok(plain(StatusCode::BAD_REQUEST, "no IPP request"));
     };
@@ -249,6 +249,8 @@ struct Upload {
     body: Incoming,
     /// Read but not used yet.
     ahead: Bytes,
+    /// It comes over TLS.
+    tls: bool,
 }
 
 impl Upload {
@@ -386,7 +388,7 @@ impl Upload {
             .and_then(|pages| pages)
             .map_err(storage)?;
         let sha256 = data_encoding::HEXLOWER.encode(&hash.finalize());
-        Ok(Document { file: path, format, sha256, bytes, pages })
+        Ok(Document { file: path, format, sha256, bytes, pages, tls: self.tls })
     }
 }
 

@@ -149,35 +149,25 @@ impl GatewayStore {
 
     /// Shadows whose two sides differ, at most `limit`, without those in `busy`.
     pub async fn shadows_to_send(&self, limit: usize, busy: Vec<String>) -> Result<Vec<ShadowRow>, StoreError> {
-        let rows: Vec<(String, String, String)> = self
-            .db
+        self.db
             .read(move |c| {
                 let mut statement = c.prepare_cached(
                     "SELECT printer, latest, confirmed FROM shadow WHERE latest <> confirmed ORDER BY printer",
                 )?;
-                let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+                let mut rows = statement.query([])?;
                 let mut found = Vec::new();
-                for row in rows {
-                    let row: (String, String, String) = row?;
-                    if !busy.contains(&row.0) {
-                        found.push(row);
-                        if found.len() >= limit {
-                            break;
-                        }
+                while found.len() < limit
+                    && let Some(row) = rows.next()?
+                {
+                    let (printer, latest, confirmed): (String, String, String) =
+                        (row.get(0)?, row.get(1)?, row.get(2)?);
+                    if !busy.contains(&printer) {
+                        found.extend(shadow_row(printer, &latest, &confirmed));
                     }
                 }
                 Ok(found)
             })
-            .await?;
-        rows.into_iter()
-            .map(|(printer, latest, confirmed)| {
-                Ok(ShadowRow {
-                    printer,
-                    latest: serde_json::from_str(&latest).map_err(|e| self.db.row_error(e))?,
-                    confirmed: serde_json::from_str(&confirmed).map_err(|e| self.db.row_error(e))?,
-                })
-            })
-            .collect()
+            .await
     }
 
     /// One shadow.
@@ -191,14 +181,7 @@ impl GatewayStore {
                     .optional()
             })
             .await?;
-        row.map(|(latest, confirmed)| {
-            Ok(ShadowRow {
-                printer: printer.to_owned(),
-                latest: serde_json::from_str(&latest).map_err(|e| self.db.row_error(e))?,
-                confirmed: serde_json::from_str(&confirmed).map_err(|e| self.db.row_error(e))?,
-            })
-        })
-        .transpose()
+        Ok(row.and_then(|(latest, confirmed)| shadow_row(printer.to_owned(), &latest, &confirmed)))
     }
 
     /// What the cloud is now known to have.
@@ -266,6 +249,11 @@ impl GatewayStore {
             .await
     }
 
+    /// Waits until the file is closed, which happens when every other handle is gone too.
+    pub async fn close(self) {
+        self.db.close().await;
+    }
+
     /// How much waits.
     pub async fn depth(&self) -> Result<Depth, StoreError> {
         self.db.read(|c| depth_of(c, "outbox")).await
@@ -291,6 +279,19 @@ impl GatewayStore {
             })
             .await
     }
+}
+
+/// A shadow as stored. Where the confirmed side does not read back, the cloud is told everything again; where the
+/// latest one does not, the shadow waits until the hub says it anew, and holds up no other.
+fn shadow_row(printer: String, latest: &str, confirmed: &str) -> Option<ShadowRow> {
+    let latest = serde_json::from_str(latest)
+        .inspect_err(|error| tracing::error!(%error, printer, "what its shadow should say does not read back"))
+        .ok()?;
+    let confirmed = serde_json::from_str(confirmed).unwrap_or_else(|error| {
+        tracing::error!(%error, printer, "what its shadow says does not read back; everything is sent again");
+        Value::Object(serde_json::Map::new())
+    });
+    Some(ShadowRow { printer, latest, confirmed })
 }
 
 pub(super) fn delete_rows(tx: &Transaction<'_>, table: &'static str, rows: &[i64]) -> rusqlite::Result<()> {
@@ -399,6 +400,25 @@ mod tests {
         assert_eq!(store.peek_telemetry(9, vec![records[0].row]).await.unwrap().len(), 1);
         store.confirmed(records.iter().map(|r| r.row).collect()).await.unwrap();
         assert_eq!(store.depth().await.unwrap().rows, 1);
+    }
+
+    #[tokio::test]
+    async fn a_shadow_that_does_not_read_back_holds_up_no_other() {
+        let (_dir, store) = store().await;
+        let shadows = ["a", "b", "c"].map(|id| (id.to_owned(), json!({"online": true}))).to_vec();
+        store.commit(Commit { shadows, ..Commit::default() }, now()).await.unwrap();
+        store
+            .db
+            .write(|tx| {
+                tx.execute("UPDATE shadow SET latest = '{' WHERE printer = 'a'", [])?;
+                tx.execute("UPDATE shadow SET confirmed = '{' WHERE printer = 'b'", [])
+            })
+            .await
+            .unwrap();
+        // What should be said is lost until the hub says it anew; what the cloud has is merely sent again.
+        let waiting = store.shadows_to_send(2, vec![]).await.unwrap();
+        assert_eq!(waiting.iter().map(|row| row.printer.as_str()).collect::<Vec<_>>(), ["b", "c"]);
+        assert_eq!(waiting[0].confirmed, json!({}));
     }
 
     #[tokio::test]

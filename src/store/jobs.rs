@@ -103,17 +103,21 @@ impl JobStore {
             .await
     }
 
-    /// Every job that the owner keeps in memory, in order of arrival.
+    /// Every job that the owner keeps in memory, in order of arrival. One that does not read back holds up no other: it
+    /// stays in the file as it is.
     pub async fn live(&self) -> Result<Vec<Job>, StoreError> {
-        let bodies: Vec<String> = self
+        let rows: Vec<(String, String)> = self
             .db
             .read(|c| {
-                let mut statement = c.prepare("SELECT body FROM job WHERE live = 1 ORDER BY arrival")?;
-                let rows = statement.query_map([], |row| row.get(0))?;
+                let mut statement = c.prepare("SELECT id, body FROM job WHERE live = 1 ORDER BY arrival")?;
+                let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
                 rows.collect()
             })
             .await?;
-        bodies.iter().map(|body| self.parse(body)).collect()
+        let read_back = |(job, body): (String, String)| {
+            self.parse(&body).inspect_err(|error| tracing::error!(%error, job, "the job is left alone")).ok()
+        };
+        Ok(rows.into_iter().filter_map(read_back).collect())
     }
 
     /// One job, live or finished.
@@ -195,6 +199,11 @@ impl JobStore {
             .await
     }
 
+    /// Waits until the file is closed, which happens when every other handle is gone too.
+    pub async fn close(self) {
+        self.db.close().await;
+    }
+
     /// How much waits.
     pub async fn depth(&self) -> Result<Depth, StoreError> {
         self.db.read(|c| super::gateway::depth_of(c, "status_outbox")).await
@@ -272,6 +281,17 @@ mod tests {
         store.save(&a, Some(status("3"))).await.unwrap();
         assert_eq!(store.live().await.unwrap(), vec![b]);
         assert_eq!(store.get(&a.id).await.unwrap(), Some(a));
+    }
+
+    #[tokio::test]
+    async fn a_job_that_does_not_read_back_holds_up_no_other() {
+        let (_dir, store) = store().await;
+        let (a, b) = (job("a"), job("b"));
+        store.save(&a, None).await.unwrap();
+        store.save(&b, None).await.unwrap();
+        store.db.write(|tx| tx.execute("UPDATE job SET body = '{' WHERE id = 'a'", [])).await.unwrap();
+        assert_eq!(store.live().await.unwrap(), vec![b]);
+        assert!(matches!(store.get(&a.id).await, Err(StoreError::Row { .. })));
     }
 
     #[tokio::test]

@@ -16,7 +16,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction};
 use rusqlite_migration::Migrations;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 /// Calls that may wait for one file's thread. Full means callers wait: every caller is one of a few owners.
 const QUEUE: usize = 64;
@@ -76,6 +76,8 @@ type Call = Box<dyn FnOnce(&mut Connection) + Send>;
 pub struct Db {
     file: String,
     calls: mpsc::Sender<Call>,
+    /// Closed by the thread on its way out, after the connection.
+    ended: watch::Receiver<()>,
 }
 
 /// A freshly opened file.
@@ -92,6 +94,7 @@ impl Db {
         let file = path.display().to_string();
         let (calls, mut queue) = mpsc::channel::<Call>(QUEUE);
         let (ready, opened) = oneshot::channel();
+        let (ends, ended) = watch::channel(());
         let thread_path = path.to_owned();
         let name = file.clone();
         let spawned = std::thread::Builder::new().name("store".into()).spawn(move || {
@@ -103,6 +106,8 @@ impl Db {
                     while let Some(call) = queue.blocking_recv() {
                         call(&mut connection);
                     }
+                    drop(connection);
+                    drop(ends);
                 }
                 Err(error) => drop(ready.send(Err(error))),
             }
@@ -111,7 +116,7 @@ impl Db {
             return Err(StoreError::Closed(file));
         }
         let set_aside = opened.await.map_err(|_| StoreError::Closed(file.clone()))??;
-        Ok(Opened { db: Db { file, calls }, set_aside })
+        Ok(Opened { db: Db { file, calls, ended }, set_aside })
     }
 
     /// Runs `work` in one transaction and answers once it is durable. An error rolls back.
@@ -153,6 +158,14 @@ impl Db {
             .await
             .map_err(|_| StoreError::Closed(self.file.clone()))?
             .map_err(|source| StoreError::Sqlite { file: self.file.clone(), source })
+    }
+
+    /// Waits until the file is closed, which happens when every other handle is gone too.
+    pub async fn close(self) {
+        let Self { calls, mut ended, .. } = self;
+        drop(calls);
+        // Ends with an error once the thread's side is dropped: that is what is waited for.
+        while ended.changed().await.is_ok() {}
     }
 
     fn row_error(&self, reason: impl std::fmt::Display) -> StoreError {
@@ -289,10 +302,10 @@ mod tests {
         let path = dir.path().join("jobs.db");
         let first = jobs::JobStore::open(&path, "one").await.unwrap();
         assert_eq!(first.epoch, "one");
-        drop(first);
+        first.close().await;
         let again = jobs::JobStore::open(&path, "two").await.unwrap();
         assert_eq!((again.epoch.as_str(), again.set_aside.is_none()), ("one", true));
-        drop(again);
+        again.close().await;
         for suffix in ["-wal", "-shm"] {
             let _ = std::fs::remove_file(dir.path().join(format!("jobs.db{suffix}")));
         }

@@ -6,6 +6,8 @@
 //!
 //! - Order: job statuses first, then events and statuses of printers, then telemetry, many records to a message.
 //! - Channels wake, tables hold: [`Wake`] only says "look again"; losing a wake-up costs nothing but the next one.
+//! - A runtime may lose its subscriptions without a word. When publishes are taken and no echo comes, the link is made
+//!   anew; when nothing flows for an hour, a small probe asks for its own echo.
 //! - Commands go to the job book's owner through a bounded channel. Full: the command is dropped and counted; by the
 //!   delivery contract the submitter sends it again.
 //!
@@ -25,7 +27,7 @@ use crate::domain::shadow;
 use crate::store::gateway::GatewayStore;
 use crate::store::jobs::JobStore;
 use crate::store::{OutboxRow, StoreError, Wake};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,8 +42,15 @@ const RECORDS_PEEKED: usize = 64;
 const EVENTS_AT_ONCE: usize = 64;
 /// How often the gateway's status is sent when nothing changed.
 const PERIODIC: Duration = Duration::from_secs(6 * 3600);
+/// Silence after which a probe asks for its own echo: 24 a day, 48 messages with their echoes.
+const PROBE_AFTER: SignedDuration = SignedDuration::from_hours(1);
+/// Sends of one message without an echo before the link is made anew, and the pause between two such cures.
+const DEAF_AFTER_TRIES: u32 = 4;
+const CURE_PAUSE: SignedDuration = SignedDuration::from_secs(120);
 /// Longest sleep of the loop.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+/// How long the last messages of a gateway that stops may take to be confirmed; less than `app` waits for the uplink.
+const FAREWELL: Duration = Duration::from_millis(800);
 /// Pause after the store refused, so that a full disk does not spin the loop.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
 
@@ -69,6 +78,8 @@ pub struct Parts {
     pub limits: Limits,
     /// Limits of shadow updates.
     pub shadow_limits: lane::Limits,
+    /// Cancelled before the uplink is, when the whole gateway stops: only then does it say "stopping".
+    pub farewell: CancellationToken,
 }
 
 /// How the uplink ended.
@@ -91,6 +102,9 @@ pub async fn run(parts: Parts, cancel: CancellationToken) -> Ended {
         parts,
         up: false,
         results,
+        heard: Timestamp::now(),
+        published: false,
+        cured: None,
         dropped_commands: 0,
         unsendable: BTreeMap::new(),
     };
@@ -104,6 +118,12 @@ struct Uplink {
     lane: Lane,
     up: bool,
     results: mpsc::Sender<Sent>,
+    /// When the cloud's side was last heard: an echo, or an answer to a shadow update.
+    heard: Timestamp,
+    /// The nucleus took the last publish.
+    published: bool,
+    /// When the link was last made anew for its silence.
+    cured: Option<Timestamp>,
     dropped_commands: u64,
     /// Parts of shadows that fit into no update, as last warned of: by printer.
     unsendable: BTreeMap<String, Vec<String>>,
@@ -133,7 +153,14 @@ impl Uplink {
             let wake = self.parts.wake.clone();
             tokio::select! {
                 biased;
-                () = cancel.cancelled() => return Ended::Cancelled,
+                () = cancel.cancelled() => {
+                    if self.parts.farewell.is_cancelled() && self.up {
+                        let said = self.say_farewell(&mut events, &mut outcomes);
+                        // What is not confirmed by then is kept and goes out after the next start.
+                        let _ = tokio::time::timeout(FAREWELL, said).await;
+                    }
+                    return Ended::Cancelled;
+                }
                 taken = self.parts.events.recv_many(&mut events, EVENTS_AT_ONCE) => {
                     if taken == 0 {
                         return if cancel.is_cancelled() {
@@ -160,6 +187,27 @@ impl Uplink {
         }
     }
 
+    /// Tells the cloud that the gateway stops, and drains what waits until all of it is confirmed.
+    async fn say_farewell(&mut self, events: &mut Vec<LinkEvent>, outcomes: &mut mpsc::Receiver<Sent>) {
+        self.tell_status(GatewayEvent::Stopping).await;
+        loop {
+            let Ok(due) = self.step().await else { return };
+            if self.window.room() >= self.parts.limits.size {
+                return;
+            }
+            tokio::select! {
+                biased;
+                taken = self.parts.events.recv_many(events, EVENTS_AT_ONCE) => {
+                    if taken == 0 || self.take_events(events).await.is_some() {
+                        return;
+                    }
+                }
+                Some(sent) = outcomes.recv() => self.sent(sent).await,
+                () = tokio::time::sleep(until(due)) => {}
+            }
+        }
+    }
+
     /// Admits what waits and sends what is due. Answers when to look again.
     async fn step(&mut self) -> Result<Option<Timestamp>, StoreError> {
         let now = Timestamp::now();
@@ -169,6 +217,8 @@ impl Uplink {
         if !self.up {
             return Ok(None);
         }
+        self.probe(now);
+        self.cure_deafness(now);
         let mut due = self.start_shadows(now).await?;
         self.admit(now).await?;
         while let Some(message) = self.window.next_send(now, random()) {
@@ -181,6 +231,32 @@ impl Uplink {
             };
         }
         Ok(due)
+    }
+
+    /// Asks for its own echo when nothing else told for long that the way to the cloud and back is open.
+    fn probe(&mut self, now: Timestamp) {
+        if !self.window.is_empty() || now.duration_since(self.heard) < PROBE_AFTER {
+            return;
+        }
+        let id = message_id();
+        let document = wire::Message::new(id.clone(), now, self.parts.gateway.clone(), wire::EchoProbe {});
+        if let Ok(payload) = wire::encode("echo", &document) {
+            let (id, topic) = (id.to_string(), self.topics.echo_probe());
+            self.window.admit(Message { id, topic, payload, rows: Rows::Volatile, job: None }, now);
+        }
+    }
+
+    /// Makes the link anew when publishes are taken and nothing comes back.
+    fn cure_deafness(&mut self, now: Timestamp) {
+        let deaf = self.published
+            && self.window.most_tries() >= DEAF_AFTER_TRIES
+            && now.duration_since(self.heard) > self.parts.limits.deaf_after
+            && self.cured.is_none_or(|cured| now.duration_since(cured) > CURE_PAUSE);
+        if deaf {
+            self.cured = Some(now);
+            self.up = false;
+            self.parts.link.reconnect("publishes are taken, but nothing comes back");
+        }
     }
 
     fn room(&self) -> usize {
@@ -293,6 +369,7 @@ impl Uplink {
 
     /// A publish that succeeded proves nothing; one that failed may have to be set aside.
     async fn sent(&mut self, sent: Sent) {
+        self.published = sent.outcome.is_ok();
         let Err(error) = sent.outcome else { return };
         let failure = match &error {
             PublishError::TooLarge { .. } => Failure::Never,
@@ -384,7 +461,11 @@ impl Uplink {
                     id: String,
                 }
                 let id: Id = serde_json::from_slice(&payload).ok()?;
-                self.window.echo(topic, &id.id, &payload)
+                let echo = self.window.echo(topic, &id.id, &payload);
+                if echo.is_some() {
+                    self.heard = Timestamp::now();
+                }
+                echo
             }
             Inbound::Submit { printer } => {
                 self.command(Command::Submit { printer: printer.to_owned(), payload });
@@ -397,6 +478,7 @@ impl Uplink {
             Inbound::ShadowAccepted { printer } => {
                 let token = ShadowAccepted::parse(&payload)?.client_token?;
                 if let Some(patch) = self.lane.accepted(printer, &token) {
+                    self.heard = Timestamp::now();
                     self.shadow_accepted(printer, &patch).await;
                 }
                 None

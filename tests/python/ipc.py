@@ -154,7 +154,7 @@ def a_shadow_is_reached_through_mqtt(port):
 def configuration_is_read_as_text(port):
     ipc = connect()
     answer = ipc.get_configuration(key_path=[])
-    assert answer.component_name == "io.github.printgate", answer
+    assert answer.component_name == "dev.printgate.PrintGateway", answer
     assert answer.value["poll"] == {"seconds": "30", "enabled": "true"}, answer.value
     assert "accessControl" in answer.value
     assert ipc.get_configuration(key_path=["poll", "seconds"]).value == {"seconds": "30"}

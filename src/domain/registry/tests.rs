@@ -197,6 +197,56 @@ fn a_serial_learned_late_merges_into_the_older_id_which_answers_for_both() {
 }
 
 #[test]
+fn a_contest_is_looked_at_again_when_the_contested_printer_tells_its_serial() {
+    let mut r = Registry::default();
+    // Nobody answered at A, so that its printer has no serial; its UUID was announced.
+    let a = sighting("A", Ipp, "a.local", 1, evidence(None, Some(uuid(3))));
+    r.apply(found(&a), at(0));
+    r.apply(Event::ProbeFailed { key: a.key.clone() }, at(1));
+    let first = r.owner(&a.key).unwrap().clone();
+    let b = sighting("B", Ipp, "b.local", 2, evidence(None, Some(uuid(1))));
+    let second = adopt(&mut r, &b, evidence(Some("AAA111"), Some(uuid(1))), at(2));
+    // B's place answers with that UUID and a serial: the first printer is asked whether it is still there.
+    let serial = evidence(Some("CCC333"), Some(uuid(3)));
+    let effects = r.apply(polled(&second, &b.key, serial.clone()), at(3));
+    assert_eq!(effects, [Effect::Changed(second.clone()), Effect::CheckNow(first.clone())]);
+    // It is, and tells the same serial: one printer in two places, not a second one.
+    r.apply(polled(&first, &a.key, serial), at(4));
+    assert_eq!((r.owner(&a.key), r.owner(&b.key)), (Some(&first), Some(&first)));
+    assert_eq!((r.printers().count(), r.quarantined()), (2, 0));
+}
+
+#[test]
+fn a_serial_that_is_only_announced_joins_too() {
+    let mut r = Registry::default();
+    let a = sighting("A", Ipp, "a.local", 1, Evidence::default());
+    let b = sighting("B", Ipp, "b.local", 2, Evidence::default());
+    let older = adopt(&mut r, &a, evidence(Some("AAA111"), None), at(0));
+    r.apply(found(&b), at(1));
+    r.apply(Event::ProbeFailed { key: b.key.clone() }, at(1));
+    let younger = r.owner(&b.key).unwrap().clone();
+    let b = Sighting { evidence: evidence(Some("AAA111"), None), ..b };
+    let effects = r.apply(found(&b), at(2));
+    assert!(effects.contains(&Effect::Merged { survivor: older.clone(), absorbed: younger }), "{effects:?}");
+    assert_eq!(r.owner(&b.key), Some(&older));
+}
+
+#[test]
+fn a_device_whose_last_hope_is_lost_is_adopted_from_what_was_announced() {
+    let mut r = Registry::default();
+    let e = evidence(None, Some(uuid(1)));
+    let (plain, tls) = (sighting("A", Ipp, "a.local", 1, e.clone()), sighting("A", Ipps, "a.local", 1, e));
+    r.apply(found(&tls), at(0));
+    r.apply(found(&plain), at(0));
+    let next = r.apply(Event::ProbeFailed { key: tls.key.clone() }, at(1));
+    assert_eq!(next, [Effect::Probe { key: plain.key.clone(), endpoint: plain.endpoint }]);
+    // The one whose probe is open goes away: its answer will find no owner, and nobody else is left to ask.
+    let effects = r.apply(Event::Lost { key: plain.key }, at(2));
+    let id = r.owner(&tls.key).unwrap().clone();
+    assert_eq!((effects, r.quarantined()), (vec![Effect::Adopted(id)], 0));
+}
+
+#[test]
 fn an_empty_database_mints_the_same_ids() {
     let sightings: Vec<_> = (0..9)
         .map(|n| {
@@ -237,7 +287,7 @@ fn the_registry_is_bounded_and_says_what_it_refuses() {
     assert_eq!(r.get(&id).unwrap().endpoints.len(), MAX_ENDPOINTS);
 }
 
-/// A small office: devices with a serial each, some without it in their announcements, some sharing a UUID, seen under
+/// A small office: devices with a serial each, most without it in their announcements, some sharing a UUID, seen under
 /// changing names and hosts.
 #[derive(Debug, Clone)]
 enum Step {
@@ -267,7 +317,11 @@ fn truth(device: u8) -> Evidence {
 }
 
 fn announced(device: u8) -> Evidence {
-    if device == 2 { Evidence::default() } else { Evidence { serial: None, ..truth(device) } }
+    match device {
+        2 => Evidence::default(),
+        3 => truth(device),
+        _ => Evidence { serial: None, ..truth(device) },
+    }
 }
 
 proptest! {

@@ -121,11 +121,13 @@ impl PrinterState {
         }
     }
 
-    /// `OK`, the most severe reason's keyword, `offline`, or `unknown` for a printer that never answered.
+    /// `OK`, the most severe reason's keyword, `offline`, or `unknown` for a printer that never answered or says neither
+    /// its state nor a reason.
     pub fn error_code(&self) -> String {
         match &self.last {
             _ if self.failures >= OFFLINE_AFTER => "offline".to_owned(),
             None => "unknown".to_owned(),
+            Some(o) if o.printer_state.is_none() && o.reasons.is_empty() => "unknown".to_owned(),
             Some(o) => error_code(&o.reasons),
         }
     }
@@ -274,6 +276,15 @@ pub(super) mod tests {
         }
         state.observed(observation(&[]));
         assert_eq!((state.status(), state.online(), state.error_code().as_str()), (Status::Idle, true, "OK"));
+    }
+
+    #[test]
+    fn without_a_state_and_a_reason_nothing_is_called_ok() {
+        let mut state = PrinterState::default();
+        state.observed(Observation { printer_state: None, ..observation(&[]) });
+        assert_eq!((state.status(), state.error_code().as_str()), (Status::Unknown, "unknown"));
+        state.observed(Observation { printer_state: None, ..observation(&["media-empty-error"]) });
+        assert_eq!(state.error_code(), "media-empty");
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! One shadow document: merge, metadata, delta, versions and limits by example, its soundness on random updates.
+
 use super::*;
 use proptest::prelude::*;
 

@@ -1,0 +1,681 @@
+//! The story, step by step. Every line tells what was observed from outside the gateway.
+
+use super::cloud::{Cloud, Heard};
+use super::documents::{Documents, Served, pdf};
+use super::gateway::Gateway;
+use super::tell::Tell;
+use super::{Set, Stage, THING, Unmet};
+use crate::app::COMPONENT_NAME;
+use crate::nucleus::{ComponentConfig, Nucleus, NucleusConfig, ReportedState};
+use crate::simulate::{Fault, Interfaces, Mdns, Office, OfficeConfig, Printed, default_printers};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, UdpSocket};
+use std::path::Path;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Deadline of a step on this machine, however busy it is; most take a fraction of it.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// How often files and the nucleus are looked at.
+const LOOK: Duration = Duration::from_millis(50);
+/// The link stays down at least so long after the printer ran out of paper, so that the gateway sees that meanwhile.
+const OUTAGE: Duration = Duration::from_millis(3_000);
+/// Silence that counts as the end of what was under way.
+const SILENCE: Duration = Duration::from_millis(300);
+/// How long one page takes at the simulated printers.
+const PAGE: Duration = Duration::from_millis(400);
+/// Copies of the job that prints while the link is down.
+const COPIES: u32 = 6;
+
+/// The printers that the story is about, by their names in the office.
+const COLOUR: &str = "Colour";
+const RECEPTION: &str = "Reception";
+
+/// Statuses after which nothing follows by itself.
+const ENDS: [&str; 6] = ["completed", "canceled", "aborted", "rejected", "expired", "unconfirmed"];
+
+/// What one step hands to the next.
+struct Story<'a> {
+    set: &'a mut Set,
+    tell: &'a mut Tell,
+    /// Printers as the cloud knows them: name → id.
+    ids: BTreeMap<String, String>,
+}
+
+/// Tells it from the beginning, filling `stage` on the way.
+pub(super) async fn tell(stage: &mut Stage, tell: &mut Tell) -> Result<(), Unmet> {
+    let Stage { set, program, gateway } = stage;
+    let mut story = Story { set, tell, ids: BTreeMap::new() };
+    let mdns_port = story.nucleus().await?;
+    story.office(mdns_port).await?;
+    let gateway = gateway.insert(story.start_gateway(program)?);
+    let pid = gateway.pid;
+    tokio::select! {
+        told = story.with_the_gateway(pid) => told,
+        ended = gateway.ended() => Err(Unmet(format!("the gateway goes on, but it ended by itself: {ended}"))),
+    }
+}
+
+impl Story<'_> {
+    async fn nucleus(&mut self) -> Result<u16, Unmet> {
+        self.tell.begin("nucleus", "the stand-in nucleus");
+        let place = &self.set.place;
+        let ca_file = place.path("documents-ca.pem");
+        self.set.documents = Some(Documents::start(&ca_file).await?);
+        let mdns_port = free_udp_port()?;
+        let component = ComponentConfig {
+            name: COMPONENT_NAME.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config: configuration(mdns_port, &ca_file, 5),
+        };
+        let mut config = NucleusConfig::new(place.path("nucleus.sock"), THING, component);
+        config.control_socket = Some(place.path("nucleus-control.sock"));
+        let nucleus = self.set.nucleus.insert(Nucleus::start(config).await?);
+        let (host, port) = nucleus.mqtt_address();
+        let socket = nucleus.ipc_socket().display().to_string();
+        let lines = vec![
+            format!("The stand-in Greengrass nucleus is up for the core device {THING}."),
+            format!("Its IPC socket is {socket}; the cloud behind it is an MQTT broker at {host}:{port}."),
+        ];
+        let detail = json!({"thing": THING, "ipc": socket, "mqtt": {"host": host, "port": port}});
+        self.set.cloud = Some(Cloud::connect(host, port, THING).await?);
+        self.tell.done(&lines, detail)?;
+        Ok(mdns_port)
+    }
+
+    async fn office(&mut self, mdns_port: u16) -> Result<(), Unmet> {
+        self.tell.begin("office", "the simulated printers");
+        let mut printers = default_printers(3);
+        for spec in &mut printers {
+            spec.tls = true;
+            spec.page_time = PAGE;
+        }
+        let config = OfficeConfig {
+            printers,
+            out_dir: self.set.place.path("paper"),
+            mdns: Some(Mdns { interfaces: Interfaces::Loopback, port: mdns_port }),
+            seed: "demo".to_owned(),
+            control_socket: true,
+        };
+        let office = self.set.office.insert(Office::start(config).await?);
+        let infos = office.printers();
+        let mut lines = vec![format!("{} printers are switched on and announce themselves over mDNS.", infos.len())];
+        lines.extend(infos.iter().map(|info| {
+            let (make, model) = (&info.make, &info.model);
+            format!("{:<10} {:<31} {}", info.name, format!("{make} {model}"), info.uris.as_ref().unwrap_or(&info.uri))
+        }));
+        self.tell.done(&lines, json!({"printers": infos}))?;
+        Ok(())
+    }
+
+    fn start_gateway(&mut self, program: &Path) -> Result<Gateway, Unmet> {
+        self.tell.begin("gateway", "the gateway to report RUNNING");
+        let environment = self.nucleus_ref()?.env(COMPONENT_NAME).ok_or_else(|| missing("the environment"))?;
+        let (work, log) = (self.set.place.path("gateway"), self.set.place.path("gateway.log"));
+        Ok(Gateway::start(program, &work, &log, environment)?)
+    }
+
+    async fn with_the_gateway(&mut self, pid: u32) -> Result<(), Unmet> {
+        self.running(pid).await?;
+        self.printers().await?;
+        self.shadows().await?;
+        self.print().await?;
+        self.outage().await?;
+        self.clear_fault().await?;
+        self.drained().await
+    }
+
+    async fn running(&mut self, pid: u32) -> Result<(), Unmet> {
+        let started = Instant::now();
+        let nucleus = self.nucleus_ref()?;
+        until(DEADLINE, "the gateway reports RUNNING to the nucleus", || {
+            (nucleus.reported_state(COMPONENT_NAME) == Some(ReportedState::Running)).then_some(())
+        })
+        .await?;
+        let seconds = started.elapsed().as_secs_f64();
+        let lines = vec![format!(
+            "The gateway runs as a process of its own ({pid}) and told the nucleus RUNNING {seconds:.2} s after its start."
+        )];
+        self.tell.done(&lines, json!({"pid": pid, "component": COMPONENT_NAME, "state": "RUNNING"}))?;
+        Ok(())
+    }
+
+    /// Every printer of the office has told that it was found, under its own id.
+    async fn printers(&mut self) -> Result<(), Unmet> {
+        self.tell.begin("printers", "the printers to be found");
+        let names: Vec<String> = office(self.set)?.printers().into_iter().map(|info| info.name).collect();
+        let cloud = cloud(self.set)?;
+        let mut lines = vec!["The cloud hears of every printer that the gateway found.".to_owned()];
+        for name in names {
+            let what = format!("an event printer-adopted of {name}");
+            let id = cloud.wait(DEADLINE, &what, |heard| {
+                let adopted = heard.iter().find(|h| {
+                    h.text("code") == "printer-adopted" && h.text("message").starts_with(&format!("{name}:"))
+                })?;
+                Some(adopted.text("printer").to_owned())
+            });
+            let id = id.await?;
+            lines.push(format!("{name:<10} is {id}"));
+            self.ids.insert(name, id);
+        }
+        let distinct: BTreeSet<&String> = self.ids.values().collect();
+        if distinct.len() != self.ids.len() {
+            return Err(Unmet(format!("each printer has an id of its own, not {:?}", self.ids)));
+        }
+        self.tell.done(&lines, json!({"printers": self.ids}))?;
+        Ok(())
+    }
+
+    /// Every printer's shadow, as the Device Shadow service hands it out.
+    async fn shadows(&mut self) -> Result<(), Unmet> {
+        self.tell.begin("shadows", "the shadows");
+        let mut lines = vec!["Each has a shadow. The shadow service hands out, for example:".to_owned()];
+        let mut all = serde_json::Map::new();
+        for (name, id) in self.ids.clone() {
+            let shadow = self.shadow_when(&id, "its supplies are in its shadow", |s| s.get("supplies").is_some());
+            let shadow = shadow.await?;
+            let of = |field: &str| shadow.get(field).map(plain).unwrap_or_default();
+            lines.push(format!(
+                "{name:<10} {}, {}; ink_level {}; {} at {}",
+                of("status"),
+                of("error_code"),
+                if shadow.get("ink_level").is_some() { of("ink_level") } else { "not known".to_owned() },
+                of("location"),
+                of("address"),
+            ));
+            all.insert(id, shadow);
+        }
+        self.tell.done(&lines, json!({"shadows": all}))?;
+        Ok(())
+    }
+
+    /// A ticket, its statuses, and the pages on disk.
+    async fn print(&mut self) -> Result<(), Unmet> {
+        self.tell.begin("submit", "the job's statuses");
+        let printer = self.id(COLOUR)?;
+        let document = self.document("invoice-17.pdf", "Invoice 17", 1);
+        let document = document?;
+        let (topic, ticket) = ticket(&printer, "invoice-17", "Invoice 17", &document, 1);
+        let cloud = cloud(self.set)?;
+        cloud.publish(&topic, &ticket).await?;
+        let path = completed(cloud, "invoice-17").await?;
+        let lines = vec![
+            format!("A ticket for a PDF of {} bytes, by its https URL, goes to {topic}", document.size),
+            format!("Statuses on …/print/status, in order: {}", way(&path)),
+        ];
+        self.tell.done(&lines, json!({"topic": topic, "ticket": ticket, "statuses": path}))?;
+
+        self.tell.begin("printed", "the pages on disk");
+        let (lines, detail) = self.on_paper("Invoice 17", &document).await?;
+        self.tell.done(&lines, detail)?;
+        Ok(())
+    }
+
+    /// The link goes down in the middle of a job; another printer runs out of paper; the link comes back.
+    async fn outage(&mut self) -> Result<(), Unmet> {
+        self.tell.begin("cut", "a second job to print");
+        let printer = self.id(RECEPTION)?;
+        let other = self.id(COLOUR)?;
+        let document = self.document("menu.pdf", "Canteen menu", COPIES)?;
+        let (topic, ticket) = ticket(&printer, "menu-47", "Canteen menu", &document, COPIES);
+        let cloud = cloud(self.set)?;
+        cloud.publish(&topic, &ticket).await?;
+        let printing = cloud.wait(DEADLINE, "a status `printing` of menu-47", |heard| {
+            of_job(heard, "menu-47").any(|h| h.text("status") == "printing").then_some(())
+        });
+        printing.await?;
+        self.nucleus_ref()?.set_link(false).await?;
+        let cut_at = Timestamp::now();
+        let cloud = self::cloud(self.set)?;
+        if !cloud.quiet(SILENCE, DEADLINE).await {
+            return Err(Unmet("silence at the cloud after the link was cut".into()));
+        }
+        let told: Vec<Told> = statuses(&cloud.heard(), "menu-47");
+        let before = cloud.heard().len();
+        office(self.set)?.set_fault(COLOUR, Fault::OutOfPaper)?;
+        let empty_since = Instant::now();
+        let lines = vec![
+            format!("A second job, {COPIES} copies on {RECEPTION}, got as far as: {}", way(&told)),
+            format!("THE LINK TO THE CLOUD IS CUT in the middle of it. {COLOUR} runs out of paper."),
+        ];
+        self.tell.done(&lines, json!({"cutAt": cut_at, "statuses": told}))?;
+
+        self.tell.begin("outage", "the job to print while the link is down");
+        let (mut lines, mut detail) = self.on_paper("Canteen menu", &document).await?;
+        tokio::time::sleep_until(empty_since + OUTAGE).await;
+        let silent = self::cloud(self.set)?.heard().len() == before;
+        if !silent {
+            return Err(Unmet("nothing reaches the cloud while the link is down".into()));
+        }
+        lines.insert(0, "The gateway prints on, and keeps what it has to tell: nothing reaches the cloud.".into());
+        if let Some(detail) = detail.as_object_mut() {
+            detail.insert("heardByTheCloud".into(), 0.into());
+        }
+        self.tell.done(&lines, detail)?;
+
+        self.tell.begin("restored", "what was kept to arrive");
+        let restored_at = Timestamp::now();
+        self.nucleus_ref()?.set_link(true).await?;
+        let cloud = self::cloud(self.set)?;
+        let path = completed(cloud, "menu-47").await?;
+        let what = format!("the event media-empty of {COLOUR}");
+        let alert = cloud
+            .wait(DEADLINE, &what, |heard| heard.iter().find(|h| is_alert(h, &other, "media-empty", true)).cloned());
+        let alert = alert.await?;
+        cloud
+            .wait(DEADLINE, &format!("a status media-empty of {COLOUR}"), |heard| {
+                let topic = format!("printers/{THING}/{other}/status");
+                heard.iter().any(|h| h.topic == topic && h.text("error_code") == "media-empty").then_some(())
+            })
+            .await?;
+        let kept = Kept::count(cloud.heard().get(before..).unwrap_or_default(), cut_at, restored_at);
+        if !path.iter().any(|told| cut_at <= told.at && told.at <= restored_at) {
+            return Err(Unmet("statuses of menu-47 that tell of the time of the outage".into()));
+        }
+        let lines = vec![
+            format!("THE LINK IS BACK after {:.1} s.", restored_at.duration_since(cut_at).as_secs_f64()),
+            format!("What happened meanwhile arrives, under the time at which it happened: {kept}."),
+            format!("All statuses of the job, each once after deduplication by id: {}", way(&path)),
+            format!("Event: {} (raised at {})", alert.text("message"), clock(&alert)),
+        ];
+        let detail = json!({"restoredAt": restored_at, "statuses": path, "kept": kept, "event": alert.body});
+        self.tell.done(&lines, detail)?;
+
+        self.tell.begin("reconciled", "the shadow to equal the printer");
+        let shadow = self
+            .shadow_when(&other, "its shadow says media-empty", |s| s.get("error_code") == Some(&json!("media-empty")));
+        let shadow = shadow.await?;
+        let of = |field: &str| shadow.get(field).map(plain).unwrap_or_default();
+        let lines = vec![format!(
+            "The shadow of {COLOUR} equals the printer again: {}, {}, paper {}.",
+            of("status"),
+            of("error_code"),
+            of("paper_status"),
+        )];
+        self.tell.done(&lines, json!({"printer": other, "reported": shadow}))?;
+        Ok(())
+    }
+
+    /// Somebody puts paper in.
+    async fn clear_fault(&mut self) -> Result<(), Unmet> {
+        self.tell.begin("cleared", "the alert to be over");
+        let printer = self.id(COLOUR)?;
+        office(self.set)?.clear_fault(COLOUR, None)?;
+        let what = format!("the event that media-empty of {COLOUR} is over");
+        let alert = cloud(self.set)?
+            .wait(DEADLINE, &what, |heard| heard.iter().find(|h| is_alert(h, &printer, "media-empty", false)).cloned());
+        let alert = alert.await?;
+        let shadow = self.shadow_when(&printer, "its shadow no longer says media-empty", |s| {
+            s.get("error_code").is_some_and(|code| code != &json!("media-empty"))
+        });
+        let shadow = shadow.await?;
+        let status = shadow.get("status").map(plain).unwrap_or_default();
+        let lines =
+            vec![format!("Somebody puts paper in. Event: {}. The shadow says {status} again.", alert.text("message"))];
+        self.tell.done(&lines, json!({"event": alert.body, "reported": shadow}))?;
+        Ok(())
+    }
+
+    /// A deployment changes the configuration; the gateway takes it up and tells how much still waits.
+    async fn drained(&mut self) -> Result<(), Unmet> {
+        self.tell.begin("drained", "an empty outbox");
+        let cloud = cloud(self.set)?;
+        cloud.quiet(SILENCE, DEADLINE).await;
+        let before = cloud.heard().len();
+        let change = json!({"poll": {"idleSeconds": 10}});
+        self.nucleus_ref()?.set_config(COMPONENT_NAME, &change)?;
+        let topic = format!("printers/{THING}/status");
+        let what = "a status `online` of the gateway after the deployment, with outbox.depth 0 and all printers known";
+        let known = json!(self.ids.len());
+        let status = self::cloud(self.set)?.wait(DEADLINE, what, |heard| {
+            let later = heard.get(before..).unwrap_or_default().iter();
+            let drained = |h: &&Heard| {
+                h.topic == topic
+                    && h.text("event") == "online"
+                    && h.body.pointer("/outbox/depth") == Some(&json!(0))
+                    && h.body.pointer("/printers/known") == Some(&known)
+            };
+            later.rev().find(drained).cloned()
+        });
+        let status = status.await?;
+        let of = |field: &str| status.body.get(field).map(plain).unwrap_or_default();
+        let lines = vec![
+            "A deployment changes the configuration. The gateway takes it up while running, and tells on".to_owned(),
+            format!(
+                "{topic}: event {}, printers {}, jobs {}, outbox depth 0.",
+                of("event"),
+                of("printers"),
+                of("jobs")
+            ),
+        ];
+        self.tell.done(&lines, json!({"status": status.body}))?;
+        Ok(())
+    }
+
+    fn id(&self, name: &str) -> Result<String, Unmet> {
+        self.ids.get(name).cloned().ok_or_else(|| missing(name))
+    }
+
+    fn nucleus_ref(&self) -> Result<&Nucleus, Unmet> {
+        self.set.nucleus.as_ref().ok_or_else(|| missing("the nucleus"))
+    }
+
+    fn document(&self, name: &str, title: &str, copies: u32) -> Result<Served, Unmet> {
+        let documents = self.set.documents.as_ref().ok_or_else(|| missing("the document server"))?;
+        let copies = format!("Copies: {copies}");
+        let lines = [
+            "This page came to a printer through the whole way:",
+            "a ticket over MQTT, the Greengrass IPC, a fetch over https, and IPP over TLS.",
+            copies.as_str(),
+        ];
+        Ok(documents.put(name, pdf(title, &lines)))
+    }
+
+    /// Asks for a shadow again whenever something arrived, until it is as wanted.
+    async fn shadow_when(
+        &mut self,
+        printer: &str,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Value, Unmet> {
+        let cloud = self.set.cloud.as_mut().ok_or_else(|| missing("the cloud"))?;
+        let accepted = format!("$aws/things/{THING}/shadow/name/{printer}/update/accepted");
+        let deadline = Instant::now() + DEADLINE;
+        let mut updates = 0;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            // One update at least, so that there is a shadow to be asked for.
+            let count = |heard: &[Heard]| heard.iter().filter(|h| h.topic == accepted).count();
+            let what = format!("{printer}: {what}");
+            updates = cloud.wait(left, &what, |heard| Some(count(heard)).filter(|n| *n > updates)).await?;
+            let shadow = cloud.shadow(printer).await?;
+            if wanted(&shadow) {
+                return Ok(shadow);
+            }
+        }
+    }
+
+    /// Waits until a job of this title is on paper, and compares the file with the document.
+    async fn on_paper(&self, title: &str, document: &Served) -> Result<(Vec<String>, Value), Unmet> {
+        let paper = self.set.place.path("paper");
+        let what = format!("a line for {title} in {}", paper.join("printed.jsonl").display());
+        let printed = until(DEADLINE, &what, || {
+            let lines = std::fs::read_to_string(paper.join("printed.jsonl")).ok()?;
+            let mut printed = lines.lines().filter_map(|line| serde_json::from_str::<Printed>(line).ok());
+            printed.find(|printed| printed.job_name.contains(title))
+        })
+        .await?;
+        let file = paper.join(&printed.file);
+        let sha256 = data_encoding::HEXLOWER.encode(&Sha256::digest(std::fs::read(&file)?));
+        if sha256 != document.sha256 {
+            let wanted = &document.sha256;
+            return Err(Unmet(format!("{} has the document's SHA-256 {wanted}, not {sha256}", file.display())));
+        }
+        if !printed.tls {
+            return Err(Unmet(format!("{title} comes over ipps, which {} offers beside ipp", printed.printer)));
+        }
+        let impressions = printed.impressions;
+        let unit = if impressions == 1 { "impression" } else { "impressions" };
+        let lines = vec![
+            format!("On paper at {}, sent over ipps: {impressions} {unit}, {}", printed.printer, file.display()),
+            format!("SHA-256 {sha256}, equal to the document's."),
+        ];
+        let detail = json!({"printer": printed.printer, "file": file, "sha256": sha256, "documentSha256": document.sha256,
+                            "impressions": impressions, "tls": printed.tls, "copies": printed.copies, "bytes": printed.bytes});
+        Ok((lines, detail))
+    }
+}
+
+/// Whether the gateway's last word to the cloud is that it stops.
+pub(super) async fn heard_stopping(cloud: &Cloud, within: Duration) -> bool {
+    let topic = format!("printers/{THING}/status");
+    let last = |heard: &[Heard]| {
+        let last = heard.iter().rev().find(|h| h.topic == topic)?;
+        (last.text("event") == "stopping").then_some(())
+    };
+    cloud.wait(within, "the status `stopping`", last).await.is_ok()
+}
+
+/// What stays up, and how to look at it.
+pub(super) fn explore(stage: &Stage) -> (Vec<String>, Value) {
+    let Stage { set, program, .. } = stage;
+    let program = program.display();
+    let root = set.place.root().display();
+    let (host, port) = set.nucleus.as_ref().map(Nucleus::mqtt_address).unwrap_or_default();
+    let broker = format!("-h {host} -p {port}");
+    let infos = set.office.as_ref().map(Office::printers).unwrap_or_default();
+    let heard = set.cloud.as_ref().map(|cloud| cloud.heard().clone()).unwrap_or_default();
+    let id = heard
+        .iter()
+        .find(|h| h.text("code") == "printer-adopted" && h.text("message").starts_with(COLOUR))
+        .map_or("PRINTER", |h| h.text("printer"));
+    let url = set.documents.as_ref().map(|documents| {
+        documents.put("another.pdf", pdf("Another page", &["Printed by hand, through the whole way."])).url
+    });
+    let ticket = json!({"jobId": "by-hand-1", "document": {"url": url.unwrap_or_default()}, "title": "By hand"});
+    let shadow = format!("$aws/things/{THING}/shadow/name/{id}");
+    let watch = format!(
+        "mosquitto_sub {broker} -v -t 'printers/{THING}/#' -t '$aws/things/{THING}/shadow/name/+/update/accepted'"
+    );
+    let print = format!("mosquitto_pub {broker} -t 'printers/{THING}/{id}/print/submit' -m '{ticket}'");
+    let ask = format!("mosquitto_rr {broker} -t '{shadow}/get' -e '{shadow}/get/accepted' -n");
+    let probe =
+        infos.first().map(|i| format!("{program} probe {}", i.uris.as_ref().unwrap_or(&i.uri))).unwrap_or_default();
+    let socket = |name: &str| set.place.path(name).display().to_string();
+    let cut = format!("echo '{{\"link\":\"cut\"}}' | socat - UNIX-CONNECT:{}", socket("nucleus-control.sock"));
+    let fault = format!(
+        "echo '{{\"do\":\"set-fault\",\"printer\":\"{COLOUR}\",\"fault\":\"out-of-paper\"}}' | socat - UNIX-CONNECT:{}",
+        socket("paper/simulate-control.sock")
+    );
+    let lines = vec![
+        "Everything stays up until Ctrl-C. In another terminal:".to_owned(),
+        "watch what the cloud hears".to_owned(),
+        format!("  {watch}"),
+        "print something".to_owned(),
+        format!("  {print}"),
+        format!("ask for the shadow of {COLOUR}"),
+        format!("  {ask}"),
+        "ask a printer what the gateway asks it".to_owned(),
+        format!("  {probe}"),
+        format!("take {COLOUR}'s paper away (and back: clear-fault), cut the link (and back: restore)"),
+        format!("  {fault}"),
+        format!("  {cut}"),
+        format!("The gateway's databases are in {root}/gateway, its log is {root}/gateway.log,"),
+        format!("what was printed is in {root}/paper."),
+    ];
+    let detail = json!({"watch": watch, "print": print, "shadow": ask, "probe": probe, "fault": fault, "cut": cut,
+                        "directory": set.place.root(), "log": set.place.path("gateway.log")});
+    (lines, detail)
+}
+
+/// The configuration as a deployment brings it: for this office, with the topics of this gateway and no others.
+fn configuration(mdns_port: u16, ca_file: &Path, idle_seconds: u32) -> Value {
+    let topics = |operation: &str, resources: Value| {
+        json!({"policyDescription": "The topics of this gateway.",
+               "operations": [format!("aws.greengrass#{operation}")], "resources": resources})
+    };
+    json!({
+        "accessControl": {"aws.greengrass.ipc.mqttproxy": {
+            format!("{COMPONENT_NAME}:mqttproxy:1"): topics("PublishToIoTCore", json!([
+                "printers/{iot:thingName}/*", "$aws/things/{iot:thingName}/shadow/name/*"])),
+            format!("{COMPONENT_NAME}:mqttproxy:2"): topics("SubscribeToIoTCore", json!([
+                "printers/{iot:thingName}/#", "$aws/things/{iot:thingName}/shadow/name/*"])),
+        }},
+        "discovery": {"mdns": true, "mdnsPort": mdns_port, "loopback": true},
+        "poll": {"idleSeconds": idle_seconds, "busySeconds": 1},
+        "documents": {"allowedNetworks": ["127.0.0.0/8"], "maxBytes": 16 << 20, "timeoutSeconds": 20, "caFile": ca_file},
+        "spool": {"maxBytes": 64 << 20, "reserveBytes": 1 << 20},
+    })
+}
+
+fn ticket(printer: &str, job: &str, title: &str, document: &Served, copies: u32) -> (String, Value) {
+    let ticket = json!({
+        "jobId": job,
+        "document": {"url": document.url, "sha256": document.sha256, "size": document.size, "format": "application/pdf"},
+        "options": {"copies": copies}, "title": title, "user": "alice",
+    });
+    (format!("printers/{THING}/{printer}/print/submit"), ticket)
+}
+
+/// One status of a job as the cloud keeps it.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+struct Told {
+    seq: u64,
+    status: String,
+    at: Timestamp,
+}
+
+fn of_job<'h>(heard: &'h [Heard], job: &'h str) -> impl Iterator<Item = &'h Heard> {
+    heard.iter().filter(move |h| h.topic.ends_with("/print/status") && h.text("jobId") == job)
+}
+
+/// A job's statuses in the order in which they arrived first, deduplicated by id.
+fn statuses(heard: &[Heard], job: &str) -> Vec<Told> {
+    let mut ids = BTreeSet::new();
+    of_job(heard, job)
+        .filter(|h| ids.insert(h.text("id").to_owned()))
+        .filter_map(|h| {
+            let seq = h.body.get("seq")?.as_u64()?;
+            Some(Told { seq, status: h.text("status").to_owned(), at: h.at()? })
+        })
+        .collect()
+}
+
+/// Waits until the job is completed, and checks that its statuses came in order, each once, none left out.
+async fn completed(cloud: &Cloud, job: &str) -> Result<Vec<Told>, Unmet> {
+    let what = format!("a final status of {job}");
+    let path = cloud.wait(DEADLINE, &what, |heard| {
+        let path = statuses(heard, job);
+        path.iter().any(|told| ENDS.contains(&told.status.as_str())).then_some(path)
+    });
+    let path = path.await?;
+    let in_order = path.iter().zip(1..).all(|(told, seq)| told.seq == seq);
+    if !in_order {
+        return Err(Unmet(format!("statuses of {job} with seq 1, 2, 3 …, each once, not {}", way(&path))));
+    }
+    match path.last() {
+        Some(last) if last.status == "completed" => Ok(path),
+        _ => {
+            let heard = cloud.heard();
+            let error = of_job(&heard, job).last().and_then(|h| h.body.get("error")).map(plain).unwrap_or_default();
+            Err(Unmet(format!("{job} completed, not {} {error}", way(&path))))
+        }
+    }
+}
+
+/// `1 accepted, 2 fetching, …`
+fn way(path: &[Told]) -> String {
+    path.iter().map(|told| format!("{} {}", told.seq, told.status)).collect::<Vec<_>>().join(", ")
+}
+
+/// What happened during the outage and arrived after it.
+#[derive(Debug, Default, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Kept {
+    job_statuses: usize,
+    printer_statuses: usize,
+    events: usize,
+    telemetry_records: usize,
+    /// Copies beyond the first of any message.
+    duplicates: usize,
+}
+
+impl Kept {
+    fn count(heard: &[Heard], cut: Timestamp, restored: Timestamp) -> Kept {
+        let mut kept = Kept::default();
+        let mut ids = BTreeSet::new();
+        let within = |at: Option<Timestamp>| at.is_some_and(|at| cut <= at && at <= restored);
+        for message in heard.iter().filter(|h| h.topic.starts_with("printers/")) {
+            let id = message.text("id");
+            if id.is_empty() {
+                continue;
+            }
+            if !ids.insert(id.to_owned()) {
+                kept.duplicates += 1;
+                continue;
+            }
+            let leaf = message.topic.rsplit('/').next().unwrap_or_default();
+            if leaf == "telemetry" {
+                let records =
+                    message.body.get("records").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+                let at = |record: &Value| record.get("at").and_then(Value::as_str).and_then(|at| at.parse().ok());
+                kept.telemetry_records += records.iter().filter(|record| within(at(record))).count();
+            } else if within(message.at()) {
+                match leaf {
+                    _ if message.topic.ends_with("/print/status") => kept.job_statuses += 1,
+                    "status" => kept.printer_statuses += 1,
+                    "event" => kept.events += 1,
+                    _ => {}
+                }
+            }
+        }
+        kept
+    }
+}
+
+impl std::fmt::Display for Kept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let parts = [
+            (self.job_statuses, "job status", "job statuses"),
+            (self.printer_statuses, "printer status", "printer statuses"),
+            (self.events, "event", "events"),
+            (self.telemetry_records, "telemetry record", "telemetry records"),
+        ];
+        let parts: Vec<String> = parts
+            .into_iter()
+            .filter(|(n, _, _)| *n > 0)
+            .map(|(n, one, many)| format!("{n} {}", if n == 1 { one } else { many }))
+            .collect();
+        f.write_str(&parts.join(", "))
+    }
+}
+
+fn is_alert(message: &Heard, printer: &str, code: &str, raised: bool) -> bool {
+    message.topic == format!("printers/{THING}/{printer}/event")
+        && message.text("code") == code
+        && message.body.get("raised") == Some(&json!(raised))
+}
+
+/// Hour, minute and second of what a message tells.
+fn clock(message: &Heard) -> String {
+    message.at().map(|at| at.strftime("%H:%M:%S UTC").to_string()).unwrap_or_default()
+}
+
+/// A value as people read it: texts without quotes.
+fn plain(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn office(set: &Set) -> Result<&Office, Unmet> {
+    set.office.as_ref().ok_or_else(|| missing("the office"))
+}
+
+fn cloud(set: &Set) -> Result<&Cloud, Unmet> {
+    set.cloud.as_ref().ok_or_else(|| missing("the cloud"))
+}
+
+fn missing(what: &str) -> Unmet {
+    Unmet(format!("{what} is not there"))
+}
+
+/// Looks again and again until `find` finds something.
+async fn until<T>(within: Duration, what: &str, mut find: impl FnMut() -> Option<T>) -> Result<T, Unmet> {
+    let deadline = Instant::now() + within;
+    loop {
+        if let Some(found) = find() {
+            return Ok(found);
+        }
+        if Instant::now() >= deadline {
+            return Err(Unmet(format!("{what} (waited {} s)", within.as_secs())));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// A UDP port that nobody uses now.
+fn free_udp_port() -> std::io::Result<u16> {
+    Ok(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?.local_addr()?.port())
+}
