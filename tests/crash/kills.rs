@@ -145,7 +145,17 @@ fn kill_all_along(rig: &mut Rig, kills: usize) -> BTreeMap<String, usize> {
             let _ = rig.try_until(Duration::from_secs(14), |rig| rig.open().is_empty());
             more_work(rig);
         }
-        let trigger = trigger(rig);
+        let mut trigger = trigger(rig);
+        if rig.random.percent(35) {
+            let open: Vec<String> = rig.open().into_iter().map(str::to_owned).collect();
+            if !open.is_empty() {
+                let name = rig.random.pick(&open).clone();
+                rig.cancel(&name);
+                if rig.random.percent(50) {
+                    trigger = Trigger::Logged("canceling");
+                }
+            }
+        }
         wait_for(rig, &trigger);
         let book = rig.crash();
         let open: Vec<Entry> = book.jobs.into_iter().filter(|entry| !is_final(&entry.state)).collect();
@@ -184,11 +194,11 @@ fn trigger(rig: &mut Rig) -> Trigger {
         1..=25 => Trigger::After(Duration::from_millis(rig.random.between(0, 2_000))),
         26..=45 => {
             let states = ["fetching", "ready", "sending", "sending", "printing", "completed"];
-            Trigger::Logged(*rig.random.pick::<&'static str>(&states))
+            Trigger::Logged(rig.random.pick::<&'static str>(&states))
         }
         46..=60 => {
             let states = ["accepted", "fetching", "ready", "sending", "printing", "completed"];
-            Trigger::Told(*rig.random.pick::<&'static str>(&states))
+            Trigger::Told(rig.random.pick::<&'static str>(&states))
         }
         61..=85 => {
             let most = *rig.random.pick(&[1, 10_000, 60_000, 3_000_000]);
@@ -246,6 +256,8 @@ fn report(rig: &Rig, census: &BTreeMap<String, usize>, started: Instant) {
         rig.resubmitted,
         started.elapsed()
     );
+    let canceled = rig.latest.values().filter(|status| *status == "canceled").count();
+    println!("{canceled} of {} jobs canceled in time", rig.jobs.values().filter(|job| job.unwanted).count());
     println!("attempts met in a state: {census:?}");
 }
 

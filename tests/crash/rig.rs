@@ -112,6 +112,8 @@ pub struct Submitted {
     topic: String,
     ticket: Value,
     sent: Instant,
+    /// Somebody wants it canceled.
+    pub unwanted: bool,
 }
 
 /// What the file server does until a document is handed out.
@@ -303,6 +305,7 @@ impl Rig {
             topic: topic.clone(),
             ticket: ticket.clone(),
             sent: Instant::now(),
+            unwanted: false,
         };
         self.jobs.insert(name.clone(), submitted);
         self.nucleus.publish(&topic, &ticket);
@@ -354,6 +357,27 @@ impl Rig {
                 self.nucleus.publish(&job.topic, &job.ticket);
             }
         }
+        let unheard = |(name, job): &(&String, &Submitted)| {
+            let live = self.latest.get(*name).is_some_and(|status| !is_final(status) && status != "canceling");
+            job.unwanted && live && job.sent.elapsed() >= PATIENCE
+        };
+        let unheard: Vec<String> = self.jobs.iter().filter(unheard).map(|(name, _)| name.clone()).collect();
+        for name in unheard {
+            self.jobs.get_mut(&name).unwrap().sent = now;
+            self.send_cancel(&name);
+        }
+    }
+
+    /// Wants a job canceled; repeated with the tickets until the job is over.
+    pub fn cancel(&mut self, name: &str) {
+        self.jobs.get_mut(name).unwrap().unwanted = true;
+        self.send_cancel(name);
+    }
+
+    fn send_cancel(&mut self, name: &str) {
+        let job = &self.jobs[name];
+        let control = json!({"commandId": format!("{name}-{}", self.random.next()), "jobId": name, "action": "cancel"});
+        self.nucleus.publish(&job.topic.replace("/submit", "/control"), &control);
     }
 
     /// Sends a job's ticket again, though it was answered.
@@ -377,9 +401,11 @@ impl Rig {
         self.jobs.keys().filter(|name| !over(name)).map(String::as_str).collect()
     }
 
-    /// How many jobs of this desk are not over.
+    /// How many jobs of this desk are neither over nor parked.
     pub fn load(&self, desk: usize) -> usize {
-        self.open().into_iter().filter(|name| self.jobs[*name].printer == self.desks[desk].name).count()
+        let works = |name: &&str| self.latest.get(*name).is_none_or(|status| status != "unconfirmed");
+        let here = |name: &&str| self.jobs[*name].printer == self.desks[desk].name;
+        self.open().into_iter().filter(works).filter(here).count()
     }
 
     pub fn printed(&self) -> Vec<Printed> {
