@@ -534,6 +534,7 @@ mod tests {
                 cancel_others: CancellationToken::new(),
                 cancel_jobs: CancellationToken::new(),
                 cancel_uplink,
+                farewell: CancellationToken::new(),
                 cancel_link: CancellationToken::new(),
             };
             let stop = CancellationToken::new();

@@ -184,11 +184,11 @@ fn trigger(rig: &mut Rig) -> Trigger {
         1..=25 => Trigger::After(Duration::from_millis(rig.random.between(0, 2_000))),
         26..=45 => {
             let states = ["fetching", "ready", "sending", "sending", "printing", "completed"];
-            Trigger::Logged(*rig.random.pick::<&'static str>(&states))
+            Trigger::Logged(rig.random.pick::<&'static str>(&states))
         }
         46..=60 => {
             let states = ["accepted", "fetching", "ready", "sending", "printing", "completed"];
-            Trigger::Told(*rig.random.pick::<&'static str>(&states))
+            Trigger::Told(rig.random.pick::<&'static str>(&states))
         }
         61..=85 => {
             let most = *rig.random.pick(&[1, 10_000, 60_000, 3_000_000]);
