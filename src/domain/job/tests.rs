@@ -1,3 +1,5 @@
+//! The life of a job along its table: what applies where, what it tells, and what it never does.
+
 use super::*;
 use crate::domain::ticket::{ContentKey, Ticket};
 use proptest::prelude::*;
