@@ -183,6 +183,7 @@ impl Generation {
         let printers = Printers::default();
         let configuration_changed = Arc::new(Notify::new());
         let (commands_in, commands) = mpsc::channel(COMMANDS);
+        let (ended_at, poll_now) = mpsc::channel(COMMANDS);
         let cancel_others = CancellationToken::new();
         let cancel_jobs = CancellationToken::new();
         let cancel_uplink = CancellationToken::new();
@@ -190,7 +191,8 @@ impl Generation {
         let mut others = Vec::new();
 
         // In this order: a ticket may come at once, and must find the printers of earlier runs in the directory.
-        let hub = hub_side::start(gateway, &topics, &config, stores, &printers, &wake, &cancel_others).await?;
+        let hub =
+            hub_side::start(gateway, &topics, &config, stores, &printers, &wake, poll_now, &cancel_others).await?;
         let (facts_in, facts) = watch::channel(GatewayFacts { printers: printers.counts(), config: told });
         let directory = hub_side::directory(&printers, &cancel_others, &mut others);
         if config.mdns {
@@ -229,6 +231,7 @@ impl Generation {
             directory,
             commands,
             wake,
+            ended_at,
             settings: jobs::Settings {
                 max_document_bytes: config.document_max_bytes,
                 documents: DocumentPolicy {

@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::discovery::mdns::{Mdns, MdnsOptions};
 use crate::discovery::{local_networks, loopback_networks};
 use crate::domain::endpoint::Endpoint;
-use crate::domain::ids::GatewayName;
+use crate::domain::ids::{GatewayName, PrinterId};
 use crate::domain::net::PrinterPolicy;
 use crate::domain::registry::Pin;
 use crate::domain::schedule::Intervals;
@@ -41,6 +41,7 @@ pub(super) async fn start(
     stores: &Stores,
     printers: &Printers,
     wake: &Wake,
+    poll_now: mpsc::Receiver<PrinterId>,
     cancel: &CancellationToken,
 ) -> anyhow::Result<JoinHandle<Result<(), String>>> {
     let mut rows = Vec::new();
@@ -67,7 +68,6 @@ pub(super) async fn start(
             }
         });
     }
-    let (_, poll_now) = mpsc::channel(1);
     let settings = HubSettings {
         gateway: gateway.clone(),
         intervals: Intervals { idle: signed(config.poll_idle), fast: signed(config.poll_busy), ..Intervals::default() },
@@ -207,7 +207,7 @@ impl Committer {
                     self.wake.wake();
                     return Ok(());
                 }
-                Err(error @ StoreError::Closed(_)) => return Err(error),
+                Err(error) if matches!(error, StoreError::Closed(_)) || error.is_damage() => return Err(error),
                 Err(error) => {
                     tracing::error!(%error, "what was learned of the printers waits for the disk");
                     tokio::time::sleep(STORE_PAUSE).await;

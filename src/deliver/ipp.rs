@@ -92,7 +92,13 @@ pub enum SendError {
 /// Asks the printer what it can do and makes the plan of an attempt.
 pub async fn plan(client: &Client, ticket: &Ticket, format: &str) -> Result<Plan, NotReady> {
     let request = Request::get_printer_attributes(BEFORE_A_JOB, None);
-    let response = client.call(request).await.map_err(NotReady::Unreachable)?;
+    let response = match client.call(request).await {
+        Ok(response) => response,
+        Err(error @ (IppError::Http { .. } | IppError::Answer { .. })) => {
+            return Err(NotReady::NotNow { reasons: vec!["printer-answer-invalid".into()], detail: error.to_string() });
+        }
+        Err(error) => return Err(NotReady::Unreachable(error)),
+    };
     if !response.is_success() {
         return Err(NotReady::NotNow {
             reasons: vec!["printer-refuses".into()],

@@ -1,7 +1,7 @@
 //! The job book's owner: takes tickets and controls, decides who may fetch and send, and persists before anything acts.
 //!
 //! One loop owns every live job. Work on the outside (fetching, sending, asking printers) runs in tasks, at most one
-//! for each job, that report events and wait until these are durable: [`Tasks`](work::Report). A task never changes a
+//! for each job, that report events and wait until these are durable: see `work`. A task never changes a
 //! job, the owner never waits for a printer.
 //!
 //! - A transition and the status that tells of it commit in one transaction; only then does anything act on it.
@@ -25,6 +25,7 @@ use crate::domain::ids::{GatewayName, JobId, PrinterId, TagStem};
 use crate::domain::job::{Event, Job, Outcome, State, UNCONFIRMED_FOLLOWED, next_to_send};
 use crate::domain::net::DocumentPolicy;
 use crate::domain::retry::Backoff;
+use crate::domain::ticket::DocumentRef;
 use crate::ipp::client::Timeouts;
 use crate::store::jobs::{JobStore, is_live};
 use crate::store::{StoreError, Wake};
@@ -104,6 +105,8 @@ pub struct Parts {
     pub commands: mpsc::Receiver<Command>,
     /// Statuses wait to be sent.
     pub wake: Wake,
+    /// Printers whose counters and state just changed: a job of theirs ended. A wish; dropped when it is full.
+    pub ended_at: mpsc::Sender<PrinterId>,
     /// Limits and rules.
     pub settings: Settings,
 }
@@ -123,6 +126,7 @@ struct Owner {
     directory: watch::Receiver<Arc<Directory>>,
     commands: mpsc::Receiver<Command>,
     wake: Wake,
+    ended_at: mpsc::Sender<PrinterId>,
     settings: Settings,
     outside: work::Outside,
     /// Live jobs in order of arrival.
@@ -134,6 +138,8 @@ struct Owner {
     reports: mpsc::Receiver<Report>,
     /// Jobs that are not looked at before this.
     rests: HashMap<JobId, Rest>,
+    /// URLs were erased from the book since its log was last truncated.
+    erased: bool,
     stopping: bool,
     commands_open: bool,
 }
@@ -189,6 +195,7 @@ impl Owner {
             directory: parts.directory,
             commands: parts.commands,
             wake: parts.wake,
+            ended_at: parts.ended_at,
             settings: parts.settings,
             outside,
             jobs,
@@ -198,6 +205,8 @@ impl Owner {
             running: JoinSet::new(),
             reports,
             rests: HashMap::new(),
+            // The log of an earlier run may hold URLs.
+            erased: true,
             stopping: false,
             commands_open: true,
         })
@@ -263,6 +272,14 @@ impl Owner {
         let overdue: Vec<JobId> = self.jobs.values().filter(|j| j.is_overdue(now)).map(|j| j.id.clone()).collect();
         for id in overdue {
             self.change(&id, Event::Expire("not-after")).await;
+        }
+        let fetching = self.jobs.values().any(|job| matches!(job.state, State::Accepted | State::Fetching));
+        if self.erased && !fetching {
+            // A presigned URL is a secret: it leaves the database's log too, once nothing more is being fetched.
+            match self.store.truncate_log().await {
+                Ok(()) => self.erased = false,
+                Err(error) => tracing::warn!(%error, "fetched URLs stay in the database's log for now"),
+            }
         }
         let mut fetches = self.tasks.values().filter(|task| task.kind == Kind::Fetch).count();
         let mut conversations = self.tasks.len() - fetches;
@@ -393,6 +410,7 @@ impl Owner {
     async fn change(&mut self, id: &JobId, event: Event) -> bool {
         let Some(arrival) = self.arrivals.get(id).copied() else { return false };
         let Some(job) = self.jobs.get(&arrival) else { return false };
+        let had_url = matches!(job.ticket.document, DocumentRef::Url { .. });
         let mut changed = job.clone();
         let name_before = job.state.name();
         match changed.apply(event, Timestamp::now()) {
@@ -410,6 +428,11 @@ impl Owner {
                 }
                 if outcome == Outcome::Status {
                     self.wake.wake();
+                }
+                self.erased |= had_url && !matches!(changed.ticket.document, DocumentRef::Url { .. });
+                if changed.state.is_final() && changed.attempt > 0 {
+                    // Full: the printer is polled soon enough by itself.
+                    let _ = self.ended_at.try_send(changed.printer.clone());
                 }
                 if changed.state.name() != name_before {
                     tracing::info!(

@@ -199,6 +199,11 @@ impl JobStore {
             .await
     }
 
+    /// Writes everything into the file itself and empties its log, so that what was erased is nowhere any more.
+    pub async fn truncate_log(&self) -> Result<(), StoreError> {
+        self.db.read(|c| c.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))).await
+    }
+
     /// Waits until the file is closed, which happens when every other handle is gone too.
     pub async fn close(self) {
         self.db.close().await;
@@ -341,7 +346,7 @@ mod tests {
         let document = crate::domain::job::Document { bytes: 1, sha256: "x".into(), format: "application/pdf".into() };
         a.apply(Event::Fetched(document), a.accepted_at).unwrap();
         store.save(&a, None).await.unwrap();
-        store.db.read(|c| c.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")).await.unwrap();
+        store.truncate_log().await.unwrap();
         for file in std::fs::read_dir(dir.path()).unwrap() {
             let content = std::fs::read(file.unwrap().path()).unwrap();
             assert!(!content.windows(10).any(|w| w == b"sig=secret"));

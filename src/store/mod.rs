@@ -7,7 +7,11 @@
 //! a caller was told is stored survives power loss. Callers wait; the queue to the thread is bounded.
 //!
 //! A file that is not a database, or is damaged, is set aside as `NAME.corrupt-SECONDS` and a fresh one takes its
-//! place, with a new `epoch`; [`Opened::set_aside`] says so. Nothing here decides what rows mean.
+//! place, with a new `epoch`; [`Opened::set_aside`] says so. Damage that shows while it is in use
+//! ([`StoreError::is_damage`]) leaves a mark, `NAME.suspect`: the owner ends, and the next opening looks at the whole
+//! file. Without a mark only small files are looked at as a whole, so that a large backlog opens at once.
+//!
+//! Nothing here decides what rows mean.
 
 pub mod gateway;
 pub mod jobs;
@@ -18,6 +22,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+/// Files up to this size are looked at as a whole at each opening, octets: some tens of milliseconds.
+const SMALL_FILE: u64 = 16 << 20;
 /// Calls that may wait for one file's thread. Full means callers wait: every caller is one of a few owners.
 const QUEUE: usize = 64;
 
@@ -62,6 +68,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The file itself is damaged: only a new opening, which sets it aside, helps.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            StoreError::Sqlite { source, .. } => is_damaged(source),
+            _ => false,
+        }
+    }
+
     /// The disk has no room: worth waiting for.
     pub fn is_full(&self) -> bool {
         matches!(self, StoreError::Sqlite { source, .. }
@@ -149,9 +163,15 @@ impl Db {
         F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
+        let suspect = suspect(Path::new(&self.file));
         let call: Call = Box::new(move |connection| {
+            let outcome = work(connection);
+            if outcome.as_ref().is_err_and(is_damaged) {
+                // Without the mark the next opening may miss the damage; it will show again.
+                drop(std::fs::File::create(suspect));
+            }
             // A caller that went away does not undo what is committed.
-            drop(answer.send(work(connection)));
+            drop(answer.send(outcome));
         });
         self.calls.send(call).await.map_err(|_| StoreError::Closed(self.file.clone()))?;
         answered
@@ -180,30 +200,36 @@ fn open_or_set_aside(
 ) -> Result<(Connection, Option<PathBuf>), StoreError> {
     match open_one(path, migrations, file) {
         Ok(connection) => Ok((connection, None)),
-        Err(error) if is_damage(&error) => {
+        Err(error) if error.is_damage() => {
             let seconds = jiff::Timestamp::now().as_second();
             let aside = PathBuf::from(format!("{}.corrupt-{seconds}", path.display()));
             let set_aside = |source| StoreError::SetAside { file: file.to_owned(), source };
-            std::fs::rename(path, &aside).map_err(set_aside)?;
-            for suffix in ["-wal", "-shm"] {
+            // The log first: left beside a fresh file it would be taken for that file's own.
+            for suffix in ["-wal", "-shm", ""] {
                 let side = PathBuf::from(format!("{}{suffix}", path.display()));
                 if side.exists() {
                     std::fs::rename(&side, format!("{}{suffix}", aside.display())).map_err(set_aside)?;
                 }
             }
+            drop(std::fs::remove_file(suspect(path)));
             Ok((open_one(path, migrations, file)?, Some(aside)))
         }
         Err(error) => Err(error),
     }
 }
 
-fn is_damage(error: &StoreError) -> bool {
-    match error {
-        StoreError::Sqlite { source, .. } => {
-            matches!(source.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
-        }
-        _ => false,
-    }
+fn is_damaged(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt))
+}
+
+/// The mark of a file that showed damage while it was in use.
+fn suspect(path: &Path) -> PathBuf {
+    PathBuf::from(format!("{}.suspect", path.display()))
+}
+
+/// Is the whole file to be looked at before it is used?
+fn is_worth_a_look(path: &Path) -> bool {
+    suspect(path).exists() || std::fs::metadata(path).is_ok_and(|metadata| metadata.len() <= SMALL_FILE)
 }
 
 fn open_one(path: &Path, migrations: &Migrations<'static>, file: &str) -> Result<Connection, StoreError> {
@@ -216,12 +242,16 @@ fn open_one(path: &Path, migrations: &Migrations<'static>, file: &str) -> Result
              PRAGMA busy_timeout = 5000; PRAGMA cache_size = -1024; PRAGMA journal_size_limit = 4194304;",
         )
         .map_err(sqlite)?;
-    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
-    if verdict != "ok" {
-        return Err(sqlite(rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
-            Some(verdict),
-        )));
+    if is_worth_a_look(path) {
+        let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(sqlite)?;
+        if verdict != "ok" {
+            return Err(sqlite(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT),
+                Some(verdict),
+            )));
+        }
+        // Looked at and sound. Without a mark there is nothing to remove.
+        drop(std::fs::remove_file(suspect(path)));
     }
     migrations
         .to_latest(&mut connection)
