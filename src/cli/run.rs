@@ -31,6 +31,13 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
             return Ok(Exit::Usage);
         }
     };
+    if ipc.thing_name.is_none() {
+        eprintln!(
+            "printgate: the environment lacks AWS_IOT_THING_NAME, which a Greengrass nucleus gives to its components; \
+             start the gateway through the nucleus, or through `printgate nucleus`"
+        );
+        return Ok(Exit::Usage);
+    }
     let stop = CancellationToken::new();
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let signals = stop.clone();

@@ -17,7 +17,7 @@
 use super::retry::Backoff;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Limits of the way to the cloud.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,7 +40,7 @@ impl Default for Limits {
             size: 8,
             per_second: 40,
             echo_timeout: SignedDuration::from_secs(3),
-            longest_pause: SignedDuration::from_secs(60),
+            longest_pause: SignedDuration::from_secs(15),
             deaf_after: SignedDuration::from_secs(20),
         }
     }
@@ -149,6 +149,43 @@ impl Budget {
             self.tokens = (self.tokens + gone * f64::from(self.per_second)).min(f64::from(self.per_second));
         }
         self.at = Some(now);
+    }
+}
+
+/// How often something that may change all the time is told: a few times at once, each after a moment in which more
+/// may change; then as many in each period.
+#[derive(Debug, Clone)]
+pub struct Allowance {
+    at_once: usize,
+    settle: SignedDuration,
+    period: SignedDuration,
+    told: VecDeque<Timestamp>,
+}
+
+impl Allowance {
+    /// Nothing told yet.
+    pub fn new(at_once: usize, settle: SignedDuration, period: SignedDuration) -> Self {
+        Self { at_once, settle, period, told: VecDeque::new() }
+    }
+
+    /// When a change that happens now may be told.
+    pub fn due(&self, now: Timestamp) -> Timestamp {
+        let settled = now.checked_add(self.settle).unwrap_or(now);
+        match self.told.front() {
+            // A clock that was set back must not silence it for longer than a period.
+            Some(first) if self.told.len() >= self.at_once => {
+                settled.max(first.min(&now).checked_add(self.period).unwrap_or(now))
+            }
+            _ => settled,
+        }
+    }
+
+    /// It was told.
+    pub fn told(&mut self, now: Timestamp) {
+        self.told.push_back(now);
+        if self.told.len() > self.at_once {
+            self.told.pop_front();
+        }
     }
 }
 
@@ -355,6 +392,25 @@ mod tests {
     }
 
     proptest! {
+        /// In any period no more is told than the allowance, and each change is told sooner or later.
+        #[test]
+        fn the_allowance_holds(steps in proptest::collection::vec(0..600_000i64, 1..200), at_once in 1..4usize) {
+            let (settle, period) = (SignedDuration::from_secs(2), SignedDuration::from_mins(30));
+            let mut allowance = Allowance::new(at_once, settle, period);
+            let (mut at, mut told) = (0, Vec::new());
+            for step in steps {
+                at += step;
+                let due = allowance.due(now(at));
+                prop_assert!(due >= now(at) + settle && due <= now(at) + period);
+                allowance.told(due);
+                told.push(due);
+                at = due.duration_since(now(0)).as_millis() as i64;
+            }
+            for (i, first) in told.iter().enumerate() {
+                prop_assert!(told[i..].iter().filter(|t| t.duration_since(*first) < period).count() <= at_once);
+            }
+        }
+
         /// In any second no more goes out than the rate, and whatever is admitted goes out sooner or later.
         #[test]
         fn the_rate_holds(steps in proptest::collection::vec(0..400i64, 1..300), rate in 1..60u32) {

@@ -14,6 +14,9 @@ use std::path::{Path, PathBuf};
 /// then events. About 100 MB at 1 KiB each.
 const ROWS_MAX: u64 = 100_000;
 
+/// Where the number of given-up messages is remembered.
+const DROPPED: &str = "dropped";
+
 /// What a message is, which decides what goes first when there is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
@@ -56,7 +59,7 @@ pub struct Message {
 pub struct Commit {
     /// Printers' rows: id and JSON.
     pub printers: Vec<(String, String)>,
-    /// Printers that are no more, merged into another: their rows and shadows go.
+    /// Printers that are no more, merged into another: their rows go, their shadows say so.
     pub gone: Vec<String>,
     /// What shadows should say.
     pub shadows: Vec<(String, Value)>,
@@ -107,7 +110,12 @@ impl GatewayStore {
                 }
                 for id in &commit.gone {
                     tx.execute("DELETE FROM printer WHERE id = ?1", [id])?;
-                    tx.execute("DELETE FROM shadow WHERE printer = ?1", [id])?;
+                    // The cloud's copy would go on telling of a second printer: it is told to tell that it is none.
+                    tx.execute(
+                        "UPDATE shadow SET latest = '{\"error_code\":\"merged\",\"online\":false,\"status\":\"merged\"}'
+                         WHERE printer = ?1",
+                        [id],
+                    )?;
                 }
                 for (printer, latest) in &commit.shadows {
                     tx.prepare_cached(
@@ -131,7 +139,15 @@ impl GatewayStore {
                         now.as_second()
                     ])?;
                 }
-                make_room(tx)
+                let dropped = make_room(tx)?;
+                if dropped > 0 {
+                    tx.execute(
+                        "INSERT INTO meta (key, value) VALUES (?1, ?2)
+                         ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + ?2",
+                        params![DROPPED, dropped as i64],
+                    )?;
+                }
+                Ok(dropped)
             })
             .await
     }
@@ -259,6 +275,11 @@ impl GatewayStore {
         self.db.read(|c| depth_of(c, "outbox")).await
     }
 
+    /// How many messages were given up for want of room since the file was made.
+    pub async fn dropped(&self) -> Result<u64, StoreError> {
+        Ok(self.recall(DROPPED).await?.and_then(|count| count.parse().ok()).unwrap_or(0))
+    }
+
     /// A remembered value, such as the last good configuration.
     pub async fn recall(&self, key: &'static str) -> Result<Option<String>, StoreError> {
         self.db
@@ -306,13 +327,14 @@ pub(super) fn depth_of(connection: &Connection, table: &'static str) -> rusqlite
     connection
         .prepare_cached(&format!(
             "SELECT count(*) FILTER (WHERE wedged IS NULL), coalesce(sum(length(payload)) FILTER (WHERE wedged IS NULL), 0),
-                    count(*) FILTER (WHERE wedged IS NOT NULL) FROM {table}"
+                    count(*) FILTER (WHERE wedged IS NOT NULL), min(at) FILTER (WHERE wedged IS NULL) FROM {table}"
         ))?
         .query_row([], |row| {
             Ok(Depth {
                 rows: row.get::<_, i64>(0)?.unsigned_abs(),
                 bytes: row.get::<_, i64>(1)?.unsigned_abs(),
                 wedged: row.get::<_, i64>(2)?.unsigned_abs(),
+                oldest: row.get(3)?,
             })
         })
 }

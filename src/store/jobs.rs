@@ -325,7 +325,10 @@ mod tests {
         let row = store.peek(1, vec![]).await.unwrap()[0].row;
         store.wedge(row, "too large").await.unwrap();
         assert_eq!(store.peek(9, vec![]).await.unwrap()[0].message, "a2");
-        assert_eq!(store.depth().await.unwrap(), Depth { rows: 1, bytes: 2, wedged: 1 });
+        assert_eq!(
+            store.depth().await.unwrap(),
+            Depth { rows: 1, bytes: 2, wedged: 1, oldest: Some(a.accepted_at.as_second()) }
+        );
     }
 
     #[tokio::test]

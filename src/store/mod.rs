@@ -320,6 +320,8 @@ pub struct Depth {
     pub bytes: u64,
     /// Set aside.
     pub wedged: u64,
+    /// When the oldest was stored, seconds since 1970.
+    pub oldest: Option<i64>,
 }
 
 #[cfg(test)]
@@ -343,6 +345,30 @@ mod tests {
         let fresh = jobs::JobStore::open(&path, "three").await.unwrap();
         assert_eq!(fresh.epoch, "three");
         assert!(fresh.set_aside.unwrap().exists());
+    }
+
+    #[tokio::test]
+    async fn damage_that_shows_in_use_marks_the_file_and_the_next_opening_sets_it_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("jobs.db");
+        let store = jobs::JobStore::open(&path, "one").await.unwrap();
+        let other = Connection::open(&path).unwrap();
+        let version: i64 = other.query_row("PRAGMA schema_version", [], |row| row.get(0)).unwrap();
+        other
+            .execute_batch(&format!(
+                "PRAGMA writable_schema = ON; UPDATE sqlite_schema SET rootpage = 9999 WHERE name = 'job';
+                 PRAGMA schema_version = {};",
+                version + 1
+            ))
+            .unwrap();
+        drop(other);
+        let error = store.live().await.unwrap_err();
+        assert!(error.is_damage() && !error.is_full(), "{error}");
+        assert!(suspect(&path).exists());
+        store.close().await;
+        let fresh = jobs::JobStore::open(&path, "two").await.unwrap();
+        assert_eq!(fresh.epoch, "two");
+        assert!(fresh.set_aside.is_some() && !suspect(&path).exists());
     }
 
     #[tokio::test]

@@ -22,7 +22,7 @@ use crate::cloud::greengrass::{Link, LinkEvent, PublishError};
 use crate::cloud::wire::{self, GatewayEvent, Inbound, ShadowAccepted, ShadowRejected, ShadowUpdate, Topics};
 use crate::domain::ids::{GatewayName, MessageId, PrinterId};
 use crate::domain::lane::{self, Lane};
-use crate::domain::outbox::{Failure, Limits, Message, Rows, Window};
+use crate::domain::outbox::{Allowance, Failure, Limits, Message, Rows, Window};
 use crate::domain::shadow;
 use crate::store::gateway::GatewayStore;
 use crate::store::jobs::JobStore;
@@ -44,6 +44,13 @@ const EVENTS_AT_ONCE: usize = 64;
 const PERIODIC: Duration = Duration::from_secs(6 * 3600);
 /// Silence after which a probe asks for its own echo: 24 a day, 48 messages with their echoes.
 const PROBE_AFTER: SignedDuration = SignedDuration::from_hours(1);
+/// Silence after which an echo means that the way to the cloud was shut and is open again.
+const SILENCE: SignedDuration = SignedDuration::from_secs(10);
+/// Changes of the gateway's status that are told at once, each after a moment in which more may change; then as many in
+/// each half hour. Errors of the configuration are always told at once.
+const CHANGES_AT_ONCE: usize = 3;
+const CHANGES_SETTLE: SignedDuration = SignedDuration::from_secs(2);
+const CHANGES_PERIOD: SignedDuration = SignedDuration::from_mins(30);
 /// Sends of one message without an echo before the link is made anew, and the pause between two such cures.
 const DEAF_AFTER_TRIES: u32 = 4;
 const CURE_PAUSE: SignedDuration = SignedDuration::from_secs(120);
@@ -87,7 +94,7 @@ pub struct Parts {
 pub enum Ended {
     /// It was asked to.
     Cancelled,
-    /// The nucleus refuses us for good.
+    /// The nucleus refuses us for good, or a database is damaged: a new start helps.
     Refused(String),
 }
 
@@ -105,6 +112,9 @@ pub async fn run(parts: Parts, cancel: CancellationToken) -> Ended {
         heard: Timestamp::now(),
         published: false,
         cured: None,
+        told: None,
+        change_due: None,
+        changes: Allowance::new(CHANGES_AT_ONCE, CHANGES_SETTLE, CHANGES_PERIOD),
         dropped_commands: 0,
         unsendable: BTreeMap::new(),
     };
@@ -124,6 +134,10 @@ struct Uplink {
     published: bool,
     /// When the link was last made anew for its silence.
     cured: Option<Timestamp>,
+    /// The facts that the last status told, and when the next change is told.
+    told: Option<GatewayFacts>,
+    change_due: Option<Timestamp>,
+    changes: Allowance,
     dropped_commands: u64,
     /// Parts of shadows that fit into no update, as last warned of: by printer.
     unsendable: BTreeMap<String, Vec<String>>,
@@ -145,6 +159,7 @@ impl Uplink {
         loop {
             let pause = match self.step().await {
                 Ok(due) => until(due),
+                Err(error) if error.is_damage() => return Ended::Refused(error.to_string()),
                 Err(error) => {
                     tracing::error!(%error, "what waits for the cloud cannot be read or marked; trying again");
                     STORE_PAUSE
@@ -177,7 +192,7 @@ impl Uplink {
                 changed = self.parts.facts.changed(), if facts_open => {
                     facts_open = changed.is_ok();
                     if facts_open {
-                        self.tell_status(GatewayEvent::Change).await;
+                        self.facts_changed().await;
                     }
                 }
                 _ = periodic.tick() => self.tell_status(GatewayEvent::Periodic).await,
@@ -217,6 +232,7 @@ impl Uplink {
         if !self.up {
             return Ok(None);
         }
+        self.tell_due_change(now).await;
         self.probe(now);
         self.cure_deafness(now);
         let mut due = self.start_shadows(now).await?;
@@ -224,7 +240,7 @@ impl Uplink {
         while let Some(message) = self.window.next_send(now, random()) {
             self.publish(message.id, message.topic, message.payload, false);
         }
-        for other in [self.window.next_due(now), self.lane.next_due(now)] {
+        for other in [self.window.next_due(now), self.lane.next_due(now), self.change_due] {
             due = match (due, other) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
@@ -233,9 +249,40 @@ impl Uplink {
         Ok(due)
     }
 
+    /// Errors of the configuration are told at once; counts settle first, and have an allowance.
+    async fn facts_changed(&mut self) {
+        let facts = self.parts.facts.borrow().clone();
+        if self.told.as_ref().is_none_or(|told| told.config != facts.config) {
+            self.tell_status(GatewayEvent::Change).await;
+            return;
+        }
+        self.change_due.get_or_insert(self.changes.due(Timestamp::now()));
+    }
+
+    async fn tell_due_change(&mut self, now: Timestamp) {
+        if self.change_due.is_none_or(|due| due > now) {
+            return;
+        }
+        self.change_due = None;
+        if self.told.as_ref() == Some(&*self.parts.facts.borrow()) {
+            return;
+        }
+        self.changes.told(now);
+        self.tell_status(GatewayEvent::Change).await;
+    }
+
+    /// Something came back. After a silence that means that the way is open again: what waited out its pauses goes now.
+    fn heard_now(&mut self) {
+        let now = Timestamp::now();
+        if now.duration_since(self.heard).abs() > SILENCE {
+            self.window.link_up(now);
+        }
+        self.heard = now;
+    }
+
     /// Asks for its own echo when nothing else told for long that the way to the cloud and back is open.
     fn probe(&mut self, now: Timestamp) {
-        if !self.window.is_empty() || now.duration_since(self.heard) < PROBE_AFTER {
+        if !self.window.is_empty() || now.duration_since(self.heard).abs() < PROBE_AFTER {
             return;
         }
         let id = message_id();
@@ -250,8 +297,8 @@ impl Uplink {
     fn cure_deafness(&mut self, now: Timestamp) {
         let deaf = self.published
             && self.window.most_tries() >= DEAF_AFTER_TRIES
-            && now.duration_since(self.heard) > self.parts.limits.deaf_after
-            && self.cured.is_none_or(|cured| now.duration_since(cured) > CURE_PAUSE);
+            && now.duration_since(self.heard).abs() > self.parts.limits.deaf_after
+            && self.cured.is_none_or(|cured| now.duration_since(cured).abs() > CURE_PAUSE);
         if deaf {
             self.cured = Some(now);
             self.up = false;
@@ -463,7 +510,7 @@ impl Uplink {
                 let id: Id = serde_json::from_slice(&payload).ok()?;
                 let echo = self.window.echo(topic, &id.id, &payload);
                 if echo.is_some() {
-                    self.heard = Timestamp::now();
+                    self.heard_now();
                 }
                 echo
             }
@@ -478,7 +525,7 @@ impl Uplink {
             Inbound::ShadowAccepted { printer } => {
                 let token = ShadowAccepted::parse(&payload)?.client_token?;
                 if let Some(patch) = self.lane.accepted(printer, &token) {
-                    self.heard = Timestamp::now();
+                    self.heard_now();
                     self.shadow_accepted(printer, &patch).await;
                 }
                 None
@@ -531,7 +578,9 @@ impl Uplink {
             status::store(&self.parts.gateway, &self.topics, &self.parts.jobs, &self.parts.store, &facts, event).await
         {
             tracing::error!(%error, "the gateway's status could not be stored");
+            return;
         }
+        self.told = Some(facts);
     }
 }
 

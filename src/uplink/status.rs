@@ -51,8 +51,12 @@ pub(super) async fn store(
         outbox: OutboxState {
             depth: job_depth.rows + depth.rows,
             bytes: job_depth.bytes + depth.bytes,
-            oldest: None,
-            dropped: 0,
+            oldest: [job_depth.oldest, depth.oldest]
+                .into_iter()
+                .flatten()
+                .min()
+                .and_then(|s| Timestamp::from_second(s).ok()),
+            dropped: store.dropped().await?,
         },
         config,
     };
