@@ -190,9 +190,9 @@ impl Generation {
         let farewell = CancellationToken::new();
         let mut others = Vec::new();
 
+        let ends = hub_side::Ends { printers: &printers, wake: &wake, poll_now, cancel: &cancel_others };
         // In this order: a ticket may come at once, and must find the printers of earlier runs in the directory.
-        let hub =
-            hub_side::start(gateway, &topics, &config, stores, &printers, &wake, poll_now, &cancel_others).await?;
+        let hub = hub_side::start(gateway, &topics, &config, stores, ends).await?;
         let (facts_in, facts) = watch::channel(GatewayFacts { printers: printers.counts(), config: told });
         let directory = hub_side::directory(&printers, &cancel_others, &mut others);
         if config.mdns {

@@ -33,17 +33,27 @@ const SIGHTINGS: usize = 256;
 /// Pause after the store refused a commit.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
 
+/// What the hub shares with the others.
+pub(super) struct Ends<'a> {
+    /// Its view, for all to read.
+    pub(super) printers: &'a Printers,
+    /// Messages wait to be sent.
+    pub(super) wake: &'a Wake,
+    /// Printers to be polled at once.
+    pub(super) poll_now: mpsc::Receiver<PrinterId>,
+    /// Its end.
+    pub(super) cancel: &'a CancellationToken,
+}
+
 /// Starts mDNS and the hub.
 pub(super) async fn start(
     gateway: &GatewayName,
     topics: &Topics,
     config: &Config,
     stores: &Stores,
-    printers: &Printers,
-    wake: &Wake,
-    poll_now: mpsc::Receiver<PrinterId>,
-    cancel: &CancellationToken,
+    ends: Ends<'_>,
 ) -> anyhow::Result<JoinHandle<Result<(), String>>> {
+    let Ends { printers, wake, poll_now, cancel } = ends;
     let mut rows = Vec::new();
     for body in stores.gateway.printers().await? {
         match serde_json::from_str::<PrinterRow>(&body) {
