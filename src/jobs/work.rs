@@ -386,7 +386,8 @@ impl Work {
             {
                 verdict = Verdict::NothingPrinted("the job was canceled while it waited for its document");
             }
-            let has_whole_document = matches!(self.job.state, State::Printing { .. });
+            // Parked: what the printer had whole is not sent again, and an end at its panel is its word.
+            let has_whole_document = matches!(self.job.state, State::Printing { .. }) || (parked && attempt.delivered);
             match verdict {
                 Verdict::NothingPrinted(why) => {
                     if look.found.is_none() && attempt.phase != Phase::Creating && !passed(&mut absent_since) {
@@ -396,6 +397,7 @@ impl Work {
                     let event = match &look.found {
                         // It had the document and was ended there, by a person or by the printer: its word, no retry.
                         Some(found) if has_whole_document => ended(found),
+                        None if parked && has_whole_document => None,
                         None if has_whole_document => Some(Event::Lost { why: why.to_owned() }),
                         _ => Some(Event::NothingPrinted { why: why.to_owned() }),
                     };

@@ -180,6 +180,7 @@ mod tests {
             at: "2026-01-01T00:00:00Z".parse().unwrap(),
             printer_up_time: Some(1000),
             phase,
+            delivered: false,
         }
     }
 
