@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use work::{Ended, Kind, Report};
 
@@ -147,8 +148,16 @@ struct Running {
 
 #[derive(Default)]
 struct Rest {
-    until: Option<Timestamp>,
+    /// Not by the time of day, which may be set back.
+    until: Option<Instant>,
     failures: u32,
+}
+
+impl Rest {
+    /// What is left of it.
+    fn left(&self) -> Option<Duration> {
+        self.until.map(|until| until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+    }
 }
 
 impl Owner {
@@ -162,12 +171,7 @@ impl Owner {
             jobs.insert(next_arrival, job);
             next_arrival += 1;
         }
-        let wanted: HashSet<String> = jobs.values().map(|job: &Job| job.stem.as_str().to_owned()).collect();
-        match parts.spool.sweep(wanted).await {
-            Ok(swept) if swept.files > 0 => tracing::info!(files = swept.files, "removed documents nobody waits for"),
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "the spool could not be swept"),
-        }
+        sweep(&parts.spool, jobs.values()).await;
         if !jobs.is_empty() {
             tracing::info!(jobs = jobs.len(), "jobs found in the book");
         }
@@ -240,7 +244,7 @@ impl Owner {
         for task in self.tasks.values().filter(|task| task.kind != Kind::Send) {
             task.cancel.cancel();
         }
-        let deadline = tokio::time::Instant::now() + self.settings.grace;
+        let deadline = Instant::now() + self.settings.grace;
         // A job that the printer has whole needs us no more.
         while self.tasks.keys().any(|id| self.job(id).is_some_and(|job| matches!(job.state, State::Sending { .. }))) {
             tokio::select! {
@@ -256,21 +260,22 @@ impl Owner {
     async fn step(&mut self) -> Duration {
         let now = Timestamp::now();
         let mut due = LONGEST_SLEEP;
-        let mut wake_at = |at: Timestamp| {
-            let pause = Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO);
-            due = due.min(pause.max(Duration::from_millis(1)));
-        };
+        let mut wake_in = |pause: Duration| due = due.min(pause.max(Duration::from_millis(1)));
         let overdue: Vec<JobId> = self.jobs.values().filter(|j| j.is_overdue(now)).map(|j| j.id.clone()).collect();
         for id in overdue {
-            self.change(&id, Event::Expire("not-after")).await;
+            if self.resting(&id).is_none() && !self.change(&id, Event::Expire("not-after")).await {
+                self.rest(&id, Some(STORE_PAUSE));
+            }
         }
-        let mut fetches = self.tasks.values().filter(|task| task.kind == Kind::Fetch).count();
+        let fetches = self.tasks.values().filter(|task| task.kind == Kind::Fetch).count();
         let mut conversations = self.tasks.len() - fetches;
         let mut starts: Vec<(JobId, Kind)> = Vec::new();
+        let mut to_fetch: Vec<(u32, u64, JobId)> = Vec::new();
         let mut by_printer: BTreeMap<&PrinterId, Vec<&Job>> = BTreeMap::new();
-        for job in self.jobs.values() {
+        for (arrival, job) in &self.jobs {
             if matches!(job.state, State::Accepted | State::Fetching | State::Ready { .. }) {
-                wake_at(job.expires_at);
+                // One that is overdue already could not be stored; its rest says when to try again.
+                wake_in(Duration::try_from(job.expires_at.duration_since(now)).unwrap_or(LONGEST_SLEEP));
             }
             if matches!(job.state, State::Ready { .. }) || job.state.occupies_printer() {
                 by_printer.entry(&job.printer).or_default().push(job);
@@ -278,16 +283,14 @@ impl Owner {
             if self.tasks.contains_key(&job.id) {
                 continue;
             }
-            if let Some(until) = self.rests.get(&job.id).and_then(|rest| rest.until)
-                && until > now
-            {
-                wake_at(until);
+            if let Some(left) = self.resting(&job.id) {
+                wake_in(left);
                 continue;
             }
             match &job.state {
-                State::Accepted | State::Fetching if fetches < FETCHES_MAX => {
-                    fetches += 1;
-                    starts.push((job.id.clone(), Kind::Fetch));
+                State::Accepted | State::Fetching => {
+                    let failures = self.rests.get(&job.id).map_or(0, |rest| rest.failures);
+                    to_fetch.push((failures, *arrival, job.id.clone()));
                 }
                 State::Unconfirmed { since, .. } if now.duration_since(*since) > UNCONFIRMED_FOLLOWED => {}
                 State::Sending { .. }
@@ -305,12 +308,16 @@ impl Owner {
         for (printer, jobs) in by_printer {
             let busy = self.tasks.values().any(|task| task.kind == Kind::Send && task.printer == *printer);
             let Some(next) = next_to_send(jobs) else { continue };
-            let resting = self.rests.get(&next.id).and_then(|rest| rest.until).is_some_and(|until| until > now);
+            let resting = self.resting(&next.id).is_some();
             if !busy && !resting && !self.tasks.contains_key(&next.id) && conversations < CONVERSATIONS_MAX {
                 conversations += 1;
                 starts.push((next.id.clone(), Kind::Send));
             }
         }
+        // A host that hangs holds up its own documents, not everybody's: who failed less comes first.
+        to_fetch.sort_unstable();
+        let places = FETCHES_MAX.saturating_sub(fetches);
+        starts.extend(to_fetch.into_iter().take(places).map(|(_, _, id)| (id, Kind::Fetch)));
         for (id, kind) in starts {
             self.start(&id, kind).await;
         }
@@ -368,6 +375,11 @@ impl Owner {
         }
     }
 
+    /// How long a job is still left alone.
+    fn resting(&self, id: &JobId) -> Option<Duration> {
+        self.rests.get(id).and_then(Rest::left)
+    }
+
     fn rest(&mut self, id: &JobId, pause: Option<SignedDuration>) {
         let rest = self.rests.entry(id.clone()).or_default();
         let pause = pause.unwrap_or_else(|| {
@@ -376,7 +388,7 @@ impl Owner {
             SignedDuration::try_from(pause).unwrap_or(STORE_PAUSE)
         });
         rest.failures = rest.failures.saturating_add(1);
-        rest.until = Timestamp::now().checked_add(pause).ok();
+        rest.until = Instant::now().checked_add(pause.try_into().unwrap_or_default());
     }
 
     async fn take_report(&mut self, report: Report) {
@@ -494,5 +506,25 @@ impl Owner {
                 let _ = self.spool.delete(job.stem.as_str()).await;
             }
         }
+        // Also what could not be removed when its job ended, because its fetch was still writing.
+        sweep(&self.spool, self.jobs.values()).await;
     }
 }
+
+/// Removes the documents that no job waits for: a parked job keeps its own only as long as it is followed.
+async fn sweep(spool: &Spool, jobs: impl Iterator<Item = &Job>) {
+    let now = Timestamp::now();
+    let waits = |job: &&Job| match &job.state {
+        State::Unconfirmed { since, .. } => now.duration_since(*since) <= UNCONFIRMED_FOLLOWED,
+        _ => true,
+    };
+    let wanted: HashSet<String> = jobs.filter(waits).map(|job| job.stem.as_str().to_owned()).collect();
+    match spool.sweep(wanted).await {
+        Ok(swept) if swept.files > 0 => tracing::info!(files = swept.files, "removed documents nobody waits for"),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the spool could not be swept"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

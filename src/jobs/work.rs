@@ -232,6 +232,11 @@ impl Work {
             return Ok(RestFor::Nothing);
         }
         plan.create_job &= !self.outside.no_create_job.knows(&client);
+        if let Ok(None) = self.outside.spool.size(self.job.stem.as_str()).await {
+            let message = "the document is no longer in the spool; submit it under a new jobId";
+            self.tell(Event::Refused(Problem::new("document-lost", Some("document"), message))).await?;
+            return Ok(RestFor::Nothing);
+        }
         let path = match self.outside.spool.path(self.job.stem.as_str()) {
             Ok(path) => path,
             Err(error) => {

@@ -229,6 +229,12 @@ impl JobStore {
             .await
     }
 
+    /// From now on nothing can be stored, as on a full disk.
+    #[cfg(test)]
+    pub(crate) async fn refuse_writes(&self) {
+        self.db.read(|c| c.execute_batch("PRAGMA query_only = ON")).await.expect("the pragma is taken");
+    }
+
     fn parse(&self, body: &str) -> Result<Job, StoreError> {
         serde_json::from_str(body).map_err(|e| self.db.row_error(e))
     }
