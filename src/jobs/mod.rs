@@ -346,10 +346,18 @@ impl Owner {
                         self.rests.remove(&ended.job);
                     }
                     work::RestFor::Backoff => self.rest(&ended.job, None),
-                    work::RestFor::Exactly(pause) => self.rest(&ended.job, Some(pause)),
+                    work::RestFor::AtLeast(pause) => {
+                        self.rest(&ended.job, None);
+                        let asked = Instant::now().checked_add(pause.try_into().unwrap_or_default());
+                        if let Some(rest) = self.rests.get_mut(&ended.job) {
+                            rest.until = rest.until.max(asked);
+                        }
+                    }
                 }
-                if self.job(&ended.job).is_some_and(|job| matches!(job.state, State::Unconfirmed { .. })) {
-                    self.rest(&ended.job, Some(UNCONFIRMED_LOOK));
+                match self.job(&ended.job).map(|job| &job.state) {
+                    None => drop(self.rests.remove(&ended.job)),
+                    Some(State::Unconfirmed { .. }) => self.rest(&ended.job, Some(UNCONFIRMED_LOOK)),
+                    Some(_) => {}
                 }
             }
             // A task never panics by our rules; if one does, its job is free again and is looked at first.
@@ -403,23 +411,28 @@ impl Owner {
     /// Applies an event, durably. True: the job is as the event says. False: the event does not apply, or could not
     /// be stored; nothing changed.
     async fn change(&mut self, id: &JobId, event: Event) -> bool {
-        let Some(arrival) = self.arrivals.get(id).copied() else { return false };
-        let Some(job) = self.jobs.get(&arrival) else { return false };
+        self.try_change(id, event).await.unwrap_or_else(|error| {
+            tracing::error!(%error, job = id.as_str(), "a job could not be stored; it stays as it was");
+            false
+        })
+    }
+
+    /// The same, where the reason matters. False: the event does not apply.
+    async fn try_change(&mut self, id: &JobId, event: Event) -> Result<bool, StoreError> {
+        let Some(arrival) = self.arrivals.get(id).copied() else { return Ok(false) };
+        let Some(job) = self.jobs.get(&arrival) else { return Ok(false) };
         let mut changed = job.clone();
         let name_before = job.state.name();
         match changed.apply(event, Timestamp::now()) {
             Err(error) => {
                 tracing::debug!(%error, "an event does not apply");
-                false
+                Ok(false)
             }
-            Ok(Outcome::Nothing) => true,
+            Ok(Outcome::Nothing) => Ok(true),
             Ok(outcome) => {
                 let status =
                     (outcome == Outcome::Status).then(|| report::status(&self.gateway, &self.topics, &changed));
-                if let Err(error) = self.store.save(&changed, status).await {
-                    tracing::error!(%error, job = id.as_str(), "a job could not be stored; it stays as it was");
-                    return false;
-                }
+                self.store.save(&changed, status).await?;
                 if outcome == Outcome::Status {
                     self.wake.wake();
                 }
@@ -435,7 +448,7 @@ impl Owner {
                     );
                 }
                 self.put(arrival, changed).await;
-                true
+                Ok(true)
             }
         }
     }

@@ -2,6 +2,7 @@ use super::*;
 use crate::document::spool::SpoolLimits;
 use crate::domain::job::{Document, Phase};
 use crate::domain::ticket::Ticket;
+use work::Ended;
 
 struct Rig {
     owner: Owner,
@@ -122,4 +123,45 @@ async fn what_a_canceled_fetch_left_is_removed() {
     drop(writer);
     rig.owner.housekeeping().await;
     assert_eq!(rig.spool.used(), 0);
+}
+
+#[tokio::test]
+async fn a_server_that_asks_for_no_pause_gets_one_that_grows() {
+    let job = accepted("a", Timestamp::now());
+    let mut rig = rig(std::slice::from_ref(&job)).await;
+    for _ in 0..8 {
+        rig.owner.task_ended(Ok(Ended { job: job.id.clone(), rest: work::RestFor::AtLeast(SignedDuration::ZERO) }));
+    }
+    let left = rig.owner.resting(&job.id).unwrap_or_default();
+    assert!(left > Duration::from_secs(10), "after eight failures it rests for {left:?}");
+    rig.owner
+        .task_ended(Ok(Ended { job: job.id.clone(), rest: work::RestFor::AtLeast(SignedDuration::from_mins(30)) }));
+    assert!(rig.owner.resting(&job.id).unwrap_or_default() > Duration::from_secs(29 * 60));
+}
+
+#[tokio::test]
+async fn a_command_that_could_not_be_carried_out_is_taken_again() {
+    let job = accepted("a", Timestamp::now());
+    let mut rig = rig(std::slice::from_ref(&job)).await;
+    let file = rusqlite::Connection::open(rig._dir.path().join("jobs.db")).unwrap();
+    file.execute_batch("CREATE TRIGGER refuse BEFORE UPDATE ON job BEGIN SELECT RAISE(ABORT, 'no room'); END").unwrap();
+    let cancel = || Command::Control {
+        printer: "hp-1".into(),
+        payload: br#"{"commandId":"c1","jobId":"a","action":"cancel"}"#.to_vec().into(),
+    };
+    rig.owner.command(cancel()).await;
+    file.execute_batch("DROP TRIGGER refuse").unwrap();
+    rig.owner.command(cancel()).await;
+    let state = rig.store.get(&job.id).await.unwrap().unwrap().state;
+    assert_eq!(state.name(), "canceled");
+}
+
+#[tokio::test]
+async fn a_command_under_another_printers_topic_changes_nothing() {
+    let job = accepted("a", Timestamp::now());
+    let mut rig = rig(std::slice::from_ref(&job)).await;
+    let payload = br#"{"commandId":"c1","jobId":"a","action":"cancel"}"#.to_vec().into();
+    rig.owner.command(Command::Control { printer: "hp-2".into(), payload }).await;
+    let state = rig.store.get(&job.id).await.unwrap().unwrap().state;
+    assert_eq!(state.name(), "accepted");
 }

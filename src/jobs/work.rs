@@ -83,7 +83,8 @@ pub(super) struct Ended {
 pub(super) enum RestFor {
     Nothing,
     Backoff,
-    Exactly(SignedDuration),
+    /// The back-off, or longer where the other side asks for it.
+    AtLeast(SignedDuration),
 }
 
 /// What tasks work with.
@@ -172,7 +173,7 @@ impl Work {
                 }
                 Err(Failed::Later(problem, pause)) => {
                     self.tell(Event::FetchDelayed(problem)).await?;
-                    return Ok(pause.map_or(RestFor::Backoff, RestFor::Exactly));
+                    return Ok(pause.map_or(RestFor::Backoff, RestFor::AtLeast));
                 }
             },
             Err(error) => {
