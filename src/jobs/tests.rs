@@ -1,3 +1,5 @@
+//! The owner with a book and a spool on disk, without printers: what it starts, keeps and lets go.
+
 use super::*;
 use crate::document::spool::SpoolLimits;
 use crate::domain::job::{Document, Phase};

@@ -1,3 +1,5 @@
+//! The transition table, event by event, and its invariants for any events.
+
 use super::*;
 use crate::domain::ticket::{ContentKey, Ticket};
 use proptest::prelude::*;
