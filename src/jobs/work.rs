@@ -390,8 +390,7 @@ impl Work {
             let mut verdict = judge(&attempt, &look, Timestamp::now());
             if waited_for_document
                 && let Verdict::Canceled(found) | Verdict::Aborted(found) = &verdict
-                // The last byte may have come between the look and Cancel-Job, and a page with it.
-                && found.impressions.is_none()
+                && found.ended_waiting()
             {
                 verdict = Verdict::NothingPrinted("the job was canceled while it waited for its document");
             }
