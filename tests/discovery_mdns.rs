@@ -137,7 +137,7 @@ async fn what_must_not_be_printed_to_is_not_reported() {
         let pause = Instant::now() + Duration::from_millis(50);
         match timeout_at(pause, search.events.recv()).await {
             Ok(Some(DiscoveryEvent::Found(found))) => drop(seen.insert(found.name.clone(), *found)),
-            Ok(Some(DiscoveryEvent::Lost { key })) => {
+            Ok(Some(DiscoveryEvent::Lost { key } | DiscoveryEvent::Withdrawn { key })) => {
                 assert!(key.starts_with("Raw.") && seen.remove("Raw").is_some(), "{key}");
             }
             Ok(None) => panic!("the search ended"),

@@ -258,3 +258,31 @@ async fn a_shadow_is_confirmed_by_its_own_token_alone() {
     within("the confirmation", confirmed).await;
     fixture.stop().await;
 }
+
+#[tokio::test]
+async fn a_confirmed_message_that_cannot_be_deleted_is_not_sent_again_and_again() {
+    let fixture = Fixture::start().await;
+    let file = rusqlite::Connection::open(fixture._directory.path().join("gateway.db")).unwrap();
+    file.execute_batch(
+        "CREATE TRIGGER refuse BEFORE DELETE ON outbox WHEN old.class = 'event'
+         BEGIN SELECT RAISE(ABORT, 'no room'); END",
+    )
+    .unwrap();
+    let mut nucleus = Nucleus::accept(&fixture.server).await;
+    let payload = br#"{"id":"abcdefghijklmnopqrstuvwxyz"}"#.to_vec();
+    fixture.put("abcdefghijklmnopqrstuvwxyz", payload.clone()).await;
+    let mut times = 0;
+    let _ = tokio::time::timeout(std::time::Duration::from_secs(1), async {
+        loop {
+            assert_eq!(nucleus.published_on(EVENT).await, payload);
+            nucleus.echo(EVENT, &payload).await;
+            times += 1;
+        }
+    })
+    .await;
+    // One more may have been under way when the echo of the first came.
+    assert!((1..=2).contains(&times), "sent {times} times in a second");
+    file.execute_batch("DROP TRIGGER refuse").unwrap();
+    fixture.depth(0, 0).await;
+    fixture.stop().await;
+}

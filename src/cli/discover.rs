@@ -77,7 +77,7 @@ async fn look(options: MdnsOptions, duration: Duration, progress: bool) -> (Vec<
                 }
                 seen.insert(sighting.key.clone(), *sighting);
             }
-            DiscoveryEvent::Lost { key } => {
+            DiscoveryEvent::Lost { key } | DiscoveryEvent::Withdrawn { key } => {
                 seen.remove(&key);
             }
         }

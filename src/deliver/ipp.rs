@@ -242,23 +242,58 @@ pub async fn look(client: &Client, ticket: &Ticket, attempt: &Attempt) -> Result
             return Ok(look);
         }
     }
+    let mut jobs = Vec::new();
     for which in [WhichJobs::NotCompleted, WhichJobs::Completed] {
         let response = client.call(Request::get_jobs(which, user(ticket), None, JOB_ATTRIBUTES)).await?;
         if !response.is_success() || !response.warnings.is_empty() {
             look.lists_complete = false;
         }
-        for info in response.jobs() {
-            if which == WhichJobs::Completed
-                && let Some(end) = info.time_at_completed.map(i64::from)
-            {
-                look.earliest_end = Some(look.earliest_end.map_or(end, |earliest| earliest.min(end)));
-            }
-            if info.name.as_deref().is_some_and(|name| has_tag(name, &attempt.tag)) {
-                look.found = found(&info).or(look.found);
-            }
+        jobs.extend(response.jobs());
+    }
+    search(&mut look, attempt, &jobs);
+    Ok(look)
+}
+
+/// Looks through the printer's lists for the attempt's job. Where it may stand there without showing it (a printer that
+/// puts its own names on jobs, or lists them without their state), its absence is no proof: the lists count as not read.
+fn search(look: &mut Look, attempt: &Attempt, jobs: &[JobInfo]) {
+    let (mut keeps_names, mut stranger, mut untold) = (false, false, false);
+    for info in jobs {
+        let name = info.name.as_deref().unwrap_or_default();
+        if info.state.is_none_or(crate::ipp::response::JobState::is_final)
+            && let Some(end) = info.time_at_completed.map(i64::from)
+        {
+            look.earliest_end = Some(look.earliest_end.map_or(end, |earliest| earliest.min(end)));
+        }
+        if has_tag(name, &attempt.tag) {
+            look.found = found(info).or(look.found.take());
+            untold |= info.state.is_none();
+        } else if is_tagged(name) {
+            keeps_names = true;
+        } else {
+            stranger |= began_since(info, attempt);
         }
     }
-    Ok(look)
+    if untold || (stranger && !keeps_names) {
+        look.lists_complete = false;
+    }
+}
+
+/// Does a name open with a tag of ours, of whatever job?
+fn is_tagged(name: &str) -> bool {
+    let tag = name.split(' ').next().unwrap_or_default();
+    let Some((stem, attempt)) = tag.strip_prefix("pg").and_then(|rest| rest.split_once('.')) else { return false };
+    stem.len() == 6
+        && stem.bytes().all(|b| b.is_ascii_lowercase() || (b'2'..=b'7').contains(&b))
+        && attempt.parse::<u32>().is_ok()
+}
+
+/// May the job have been made since the attempt began, by the printer's up-time clock? Without its time, it may.
+fn began_since(info: &JobInfo, attempt: &Attempt) -> bool {
+    match (info.time_at_creation, attempt.printer_up_time) {
+        (Some(created), Some(before)) => i64::from(created) >= before,
+        _ => true,
+    }
 }
 
 /// The job as the rules of `domain::job::judge` see it. None without a state of the standard.
@@ -502,5 +537,54 @@ mod tests {
     #[test]
     fn the_name_begins_with_the_tag() {
         assert_eq!(job_name(&ticket(json!({})), "pgabcdef.1"), "pgabcdef.1 Invoice");
+    }
+
+    fn attempt() -> Attempt {
+        Attempt {
+            number: 1,
+            tag: "pgabcdef.1".into(),
+            at: "2026-11-20T12:00:00Z".parse().unwrap(),
+            printer_up_time: Some(1000),
+            phase: crate::domain::job::Phase::Blind,
+            delivered: false,
+        }
+    }
+
+    fn listed(id: i32, name: &str, state: Option<i32>, created: i32, ended: Option<i32>) -> JobInfo {
+        use crate::ipp::codec::Group;
+        let mut group = Group { tag: crate::ipp::codec::GroupTag::JOB, attributes: Vec::new() };
+        group.attributes.push(Attribute::new("job-id", Value::Integer(id)));
+        group.attributes.push(Attribute::new("job-name", Value::Name(name.into())));
+        group.attributes.push(Attribute::new("time-at-creation", Value::Integer(created)));
+        group.attributes.extend(state.map(|n| Attribute::new("job-state", Value::Enum(n))));
+        group.attributes.extend(ended.map(|n| Attribute::new("time-at-completed", Value::Integer(n))));
+        JobInfo::read(&group).unwrap()
+    }
+
+    fn judged(jobs: Vec<JobInfo>) -> crate::domain::job::judge::Verdict {
+        let mut look = Look { printer_up_time: Some(1030), lists_complete: true, ..Look::default() };
+        search(&mut look, &attempt(), &jobs);
+        crate::domain::job::judge::judge(&attempt(), &look, "2026-11-20T12:00:30Z".parse().unwrap())
+    }
+
+    #[test]
+    fn absence_of_the_tag_proves_nothing_where_the_job_may_stand_under_another_name() {
+        use crate::domain::job::judge::Verdict;
+        let older = || listed(1, "old.docx", Some(9), 400, Some(500));
+        assert!(matches!(judged(vec![older()]), Verdict::NothingPrinted(_)));
+        // A printer that puts its own names on jobs.
+        let renamed = listed(2, "Remote Job", Some(9), 1001, Some(1010));
+        assert!(matches!(judged(vec![older(), renamed.clone()]), Verdict::Unknown(_)));
+        // This one keeps ours: the other job is another's.
+        let kept = listed(3, "pgzzzzzz.1 Invoice", Some(9), 1005, Some(1012));
+        assert!(matches!(judged(vec![older(), renamed, kept]), Verdict::NothingPrinted(_)));
+    }
+
+    #[test]
+    fn a_job_listed_without_its_state_is_not_absent() {
+        use crate::domain::job::judge::Verdict;
+        let older = listed(1, "old.docx", Some(9), 400, Some(500));
+        let ours = listed(2, "pgabcdef.1 Invoice", None, 1001, None);
+        assert!(matches!(judged(vec![older, ours]), Verdict::Unknown(_)));
     }
 }

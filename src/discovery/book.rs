@@ -5,7 +5,7 @@
 //! - At most `max` instances and as many raw ports; what is beyond is counted, not kept.
 //! - The same sighting is never reported twice in a row; a change that is undone before its time is not reported.
 //! - `Lost` only after `Found`.
-//! - An IPP service on a port that the same host announces for AppSocket or LPD is not reported, and is taken back if
+//! - An IPP service on a port that the same host announces for AppSocket or LPD is not reported, and is withdrawn if
 //!   that becomes known later.
 
 use super::record::{Announcement, Ignored, key, sighting};
@@ -154,10 +154,13 @@ impl Book {
             let Some(entry) = self.entries.get_mut(&key) else { continue };
             entry.due = None;
             if entry.current.is_none() {
-                let was_reported = entry.reported.is_some();
-                self.entries.remove(&key);
-                if was_reported {
-                    return Some(DiscoveryEvent::Lost { key });
+                let Some(entry) = self.entries.remove(&key) else { continue };
+                if entry.reported.is_some() {
+                    let judged = sighting(&entry.record, &self.policy, &self.raw_ports(&entry.record));
+                    return Some(match judged {
+                        Err(Ignored::PrintPort) => DiscoveryEvent::Withdrawn { key },
+                        _ => DiscoveryEvent::Lost { key },
+                    });
                 }
             } else if entry.current != entry.reported {
                 entry.reported = entry.current.clone();
@@ -177,7 +180,9 @@ impl Book {
     fn mark(&mut self, key: &str, now: Instant) {
         let Some(entry) = self.entries.get_mut(key) else { return };
         if entry.due.is_none() && (entry.current != entry.reported || entry.current.is_none()) {
-            let at = if entry.reported.is_some() { now + self.settle } else { now };
+            // Any port but the usual ones may be announced as a print port a moment later: that is waited for.
+            let usual = matches!(entry.record.port, 443 | 631);
+            let at = if entry.reported.is_some() || !usual { now + self.settle } else { now };
             entry.due = Some(at);
             self.due.insert((at, key.to_owned()));
         }
@@ -254,6 +259,7 @@ mod tests {
             .map(|event| match event {
                 DiscoveryEvent::Found(seen) => format!("+{} {}", seen.name, seen.location.unwrap_or_default()),
                 DiscoveryEvent::Lost { key } => format!("-{key}"),
+                DiscoveryEvent::Withdrawn { key } => format!("!{key}"),
             })
             .collect()
     }
@@ -323,12 +329,13 @@ mod tests {
         book.raw_seen("a._pdl-datastream._tcp.local.", raw("a.local.", 4000), t0);
         assert_eq!(book.seen(record("a", "", 4000), t0), Outcome::Ignored(Ignored::PrintPort));
         assert_eq!(book.seen(record("b", "", 4000), t0), Outcome::Kept);
-        assert_eq!(all(&mut book, t0), ["+b "]);
+        assert_eq!(all(&mut book, t0).len(), 0, "a print port may be announced at once after it");
+        assert_eq!(all(&mut book, t0 + SETTLE), ["+b "]);
         // Known afterwards, by its address.
         let by_address =
             RawPort { host: "other.local.".into(), addresses: vec!["10.0.0.1".parse().unwrap()], port: 4000 };
         assert_eq!(book.raw_seen("b._printer._tcp.local.", by_address, t0), Outcome::Withdrew(1));
-        assert_eq!(all(&mut book, t0 + SETTLE), ["-b._ipp._tcp.local."]);
+        assert_eq!(all(&mut book, t0 + SETTLE), ["!b._ipp._tcp.local."]);
     }
 
     #[test]
@@ -357,7 +364,7 @@ mod tests {
                             let again = picture.insert(seen.key.clone(), (*seen).clone());
                             prop_assert_ne!(again.as_ref(), Some(&*seen));
                         }
-                        DiscoveryEvent::Lost { key } => prop_assert!(picture.remove(&key).is_some()),
+                        DiscoveryEvent::Lost { key } | DiscoveryEvent::Withdrawn { key } => prop_assert!(picture.remove(&key).is_some()),
                     }
                 }
                 Ok(())

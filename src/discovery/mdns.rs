@@ -392,7 +392,9 @@ mod tests {
     async fn next(events: &mut mpsc::Receiver<DiscoveryEvent>) -> String {
         match tokio::time::timeout(Duration::from_secs(20), events.recv()).await.unwrap().unwrap() {
             DiscoveryEvent::Found(seen) => format!("+{}", seen.name),
-            DiscoveryEvent::Lost { key } => format!("-{}", key.split('.').next().unwrap()),
+            DiscoveryEvent::Lost { key } | DiscoveryEvent::Withdrawn { key } => {
+                format!("-{}", key.split('.').next().unwrap())
+            }
         }
     }
 

@@ -157,7 +157,8 @@ impl Lane {
         self.budget.next(now)
     }
 
-    fn rest(&mut self, printer: String, now: Timestamp, jitter: u64) {
+    /// Starts no update of this printer for a while.
+    pub fn rest(&mut self, printer: String, now: Timestamp, jitter: u64) {
         let rest = self.resting.entry(printer).or_default();
         let backoff = Backoff { base: Duration::from_secs(2), cap: self.limits.longest_rest };
         let pause = SignedDuration::try_from(backoff.delay(rest.failures, jitter)).unwrap_or_default();

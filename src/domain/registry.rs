@@ -57,6 +57,11 @@ pub enum Event {
         /// The sighting's key.
         key: String,
     },
+    /// It must not be connected any more.
+    Withdrawn {
+        /// The sighting's key.
+        key: String,
+    },
     /// The identity probe of an endpoint was answered.
     ProbeAnswered {
         /// The endpoint's key.
@@ -207,6 +212,7 @@ impl Registry {
         match event {
             Event::Sighting(sighting) => self.sighted(*sighting, now, &mut effects),
             Event::Lost { key } => self.lost(&key, now, &mut effects),
+            Event::Withdrawn { key } => self.withdrawn(&key, now, &mut effects),
             Event::ProbeAnswered { key, identity } => match self.owners.get(&key).cloned() {
                 Some(Owner::Quarantined(n)) => self.probe_answered(n, &key, &identity, now, &mut effects),
                 Some(Owner::Printer(id)) => self.poll_answered(&id, &key, &identity, now, &mut effects),
@@ -319,6 +325,16 @@ impl Registry {
     fn refuse(&mut self, key: &str, reason: &'static str, effects: &mut Vec<Effect>) {
         self.refused += 1;
         effects.push(Effect::Refused { key: key.chars().take(120).collect(), reason });
+    }
+
+    /// Unlike one that is lost, it is not kept to be asked again.
+    fn withdrawn(&mut self, key: &str, now: Timestamp, effects: &mut Vec<Effect>) {
+        let Some(Owner::Printer(id)) = self.owners.get(key).cloned() else { return self.lost(key, now, effects) };
+        self.owners.remove(key);
+        if let Some(printer) = self.printers.get_mut(&id) {
+            printer.endpoints.retain(|e| e.key != key);
+            effects.push(Effect::Changed(id));
+        }
     }
 
     fn lost(&mut self, key: &str, now: Timestamp, effects: &mut Vec<Effect>) {

@@ -50,4 +50,9 @@ pub enum DiscoveryEvent {
         /// The sighting's `key`.
         key: String,
     },
+    /// It must not be connected any more: its port turned out to be a print port.
+    Withdrawn {
+        /// The sighting's `key`.
+        key: String,
+    },
 }

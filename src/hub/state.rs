@@ -159,6 +159,7 @@ impl HubState {
         match event {
             HubEvent::Discovery(DiscoveryEvent::Found(sighting)) => self.tell_registry(Event::Sighting(sighting), now),
             HubEvent::Discovery(DiscoveryEvent::Lost { key }) => self.tell_registry(Event::Lost { key }, now),
+            HubEvent::Discovery(DiscoveryEvent::Withdrawn { key }) => self.tell_registry(Event::Withdrawn { key }, now),
             HubEvent::Polled { target: Target::Probe { key }, result } => {
                 self.under_way = self.under_way.saturating_sub(1);
                 self.probed(key, *result, now);
@@ -289,7 +290,7 @@ impl HubState {
     }
 
     fn tell_registry(&mut self, event: Event, now: Timestamp) {
-        let announcement = matches!(event, Event::Sighting(_) | Event::Lost { .. });
+        let announcement = matches!(event, Event::Sighting(_) | Event::Lost { .. } | Event::Withdrawn { .. });
         for effect in self.registry.apply(event, now) {
             match effect {
                 Effect::Probe { key, endpoint } => {

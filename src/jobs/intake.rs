@@ -211,7 +211,11 @@ impl Owner {
             tracing::warn!(printer, job = control.job_id.as_str(), "a control message names an unknown job");
             return Ok(());
         };
-        if !self.store.remember_command(&control.command_id, now).await? {
+        if self.survivor(printer) != self.survivor(job.printer.as_str()) {
+            tracing::warn!(printer, job = job.id.as_str(), "a control message names a job of another printer");
+            return Ok(());
+        }
+        if self.store.knows_command(&control.command_id).await? {
             return Ok(());
         }
         let attempt = control.attempt.unwrap_or(0);
@@ -222,15 +226,24 @@ impl Owner {
             ControlAction::Resend => Event::Resend(attempt),
             ControlAction::Confirm => Event::Confirm(attempt),
         };
-        if self.change(&control.job_id, event).await {
+        if self.try_change(&control.job_id, event).await? {
             self.rests.remove(&control.job_id);
-            return Ok(());
+            // After the change: what could not be stored is not known, and its sender's second try counts. A crash
+            // in between does no harm either, because every action but the first of its kind changes nothing.
+            return self.store.remember_command(&control.command_id, now).await;
         }
         let message = format!("the job is {} (attempt {}); this action does not apply", job.state.name(), job.attempt);
         let problem = Problem::new("not-applicable", Some("action"), message);
         let job = self.find(&control.job_id).await?.unwrap_or(job);
         let status = report::repeated(&self.gateway, &self.topics, &job, Some(&problem), now);
-        self.answer(Some(&job.id), status, now).await
+        self.answer(Some(&job.id), status, now).await?;
+        self.store.remember_command(&control.command_id, now).await
+    }
+
+    /// The id that a printer has now, where it was merged into another.
+    fn survivor(&self, printer: &str) -> String {
+        let known = PrinterId::new(printer).ok().and_then(|id| self.directory.borrow().get(&id).cloned());
+        known.map_or_else(|| printer.to_owned(), |known| known.id.to_string())
     }
 
     async fn find(&self, id: &JobId) -> Result<Option<Job>, StoreError> {

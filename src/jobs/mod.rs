@@ -35,6 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use work::{Ended, Kind, Report};
 
@@ -153,8 +154,16 @@ struct Running {
 
 #[derive(Default)]
 struct Rest {
-    until: Option<Timestamp>,
+    /// Not by the time of day, which may be set back.
+    until: Option<Instant>,
     failures: u32,
+}
+
+impl Rest {
+    /// What is left of it.
+    fn left(&self) -> Option<Duration> {
+        self.until.map(|until| until.saturating_duration_since(Instant::now())).filter(|left| !left.is_zero())
+    }
 }
 
 impl Owner {
@@ -168,12 +177,7 @@ impl Owner {
             jobs.insert(next_arrival, job);
             next_arrival += 1;
         }
-        let wanted: HashSet<String> = jobs.values().map(|job: &Job| job.stem.as_str().to_owned()).collect();
-        match parts.spool.sweep(wanted).await {
-            Ok(swept) if swept.files > 0 => tracing::info!(files = swept.files, "removed documents nobody waits for"),
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "the spool could not be swept"),
-        }
+        sweep(&parts.spool, jobs.values()).await;
         if !jobs.is_empty() {
             tracing::info!(jobs = jobs.len(), "jobs found in the book");
         }
@@ -249,7 +253,7 @@ impl Owner {
         for task in self.tasks.values().filter(|task| task.kind != Kind::Send) {
             task.cancel.cancel();
         }
-        let deadline = tokio::time::Instant::now() + self.settings.grace;
+        let deadline = Instant::now() + self.settings.grace;
         // A job that the printer has whole needs us no more.
         while self.tasks.keys().any(|id| self.job(id).is_some_and(|job| matches!(job.state, State::Sending { .. }))) {
             tokio::select! {
@@ -265,29 +269,30 @@ impl Owner {
     async fn step(&mut self) -> Duration {
         let now = Timestamp::now();
         let mut due = LONGEST_SLEEP;
-        let mut wake_at = |at: Timestamp| {
-            let pause = Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO);
-            due = due.min(pause.max(Duration::from_millis(1)));
-        };
+        let mut wake_in = |pause: Duration| due = due.min(pause.max(Duration::from_millis(1)));
         let overdue: Vec<JobId> = self.jobs.values().filter(|j| j.is_overdue(now)).map(|j| j.id.clone()).collect();
         for id in overdue {
-            self.change(&id, Event::Expire("not-after")).await;
+            if self.resting(&id).is_none() && !self.change(&id, Event::Expire("not-after")).await {
+                self.rest(&id, Some(STORE_PAUSE));
+            }
         }
         let fetching = self.jobs.values().any(|job| matches!(job.state, State::Accepted | State::Fetching));
         if self.erased && !fetching {
             // A presigned URL is a secret: it leaves the database's log too, once nothing more is being fetched.
-            match self.store.truncate_log().await {
-                Ok(()) => self.erased = false,
-                Err(error) => tracing::warn!(%error, "fetched URLs stay in the database's log for now"),
+            self.erased = false;
+            if let Err(error) = self.store.truncate_log().await {
+                tracing::warn!(%error, "fetched URLs stay in the database's log until housekeeping");
             }
         }
-        let mut fetches = self.tasks.values().filter(|task| task.kind == Kind::Fetch).count();
+        let fetches = self.tasks.values().filter(|task| task.kind == Kind::Fetch).count();
         let mut conversations = self.tasks.len() - fetches;
         let mut starts: Vec<(JobId, Kind)> = Vec::new();
+        let mut to_fetch: Vec<(u32, u64, JobId)> = Vec::new();
         let mut by_printer: BTreeMap<&PrinterId, Vec<&Job>> = BTreeMap::new();
-        for job in self.jobs.values() {
+        for (arrival, job) in &self.jobs {
             if matches!(job.state, State::Accepted | State::Fetching | State::Ready { .. }) {
-                wake_at(job.expires_at);
+                // One that is overdue already could not be stored; its rest says when to try again.
+                wake_in(Duration::try_from(job.expires_at.duration_since(now)).unwrap_or(LONGEST_SLEEP));
             }
             if matches!(job.state, State::Ready { .. }) || job.state.occupies_printer() {
                 by_printer.entry(&job.printer).or_default().push(job);
@@ -295,16 +300,14 @@ impl Owner {
             if self.tasks.contains_key(&job.id) {
                 continue;
             }
-            if let Some(until) = self.rests.get(&job.id).and_then(|rest| rest.until)
-                && until > now
-            {
-                wake_at(until);
+            if let Some(left) = self.resting(&job.id) {
+                wake_in(left);
                 continue;
             }
             match &job.state {
-                State::Accepted | State::Fetching if fetches < FETCHES_MAX => {
-                    fetches += 1;
-                    starts.push((job.id.clone(), Kind::Fetch));
+                State::Accepted | State::Fetching => {
+                    let failures = self.rests.get(&job.id).map_or(0, |rest| rest.failures);
+                    to_fetch.push((failures, *arrival, job.id.clone()));
                 }
                 State::Unconfirmed { since, .. } if now.duration_since(*since) > UNCONFIRMED_FOLLOWED => {}
                 State::Sending { .. }
@@ -322,12 +325,16 @@ impl Owner {
         for (printer, jobs) in by_printer {
             let busy = self.tasks.values().any(|task| task.kind == Kind::Send && task.printer == *printer);
             let Some(next) = next_to_send(jobs) else { continue };
-            let resting = self.rests.get(&next.id).and_then(|rest| rest.until).is_some_and(|until| until > now);
+            let resting = self.resting(&next.id).is_some();
             if !busy && !resting && !self.tasks.contains_key(&next.id) && conversations < CONVERSATIONS_MAX {
                 conversations += 1;
                 starts.push((next.id.clone(), Kind::Send));
             }
         }
+        // A host that hangs holds up its own documents, not everybody's: who failed less comes first.
+        to_fetch.sort_unstable();
+        let places = FETCHES_MAX.saturating_sub(fetches);
+        starts.extend(to_fetch.into_iter().take(places).map(|(_, _, id)| (id, Kind::Fetch)));
         for (id, kind) in starts {
             self.start(&id, kind).await;
         }
@@ -356,10 +363,18 @@ impl Owner {
                         self.rests.remove(&ended.job);
                     }
                     work::RestFor::Backoff => self.rest(&ended.job, None),
-                    work::RestFor::Exactly(pause) => self.rest(&ended.job, Some(pause)),
+                    work::RestFor::AtLeast(pause) => {
+                        self.rest(&ended.job, None);
+                        let asked = Instant::now().checked_add(pause.try_into().unwrap_or_default());
+                        if let Some(rest) = self.rests.get_mut(&ended.job) {
+                            rest.until = rest.until.max(asked);
+                        }
+                    }
                 }
-                if self.job(&ended.job).is_some_and(|job| matches!(job.state, State::Unconfirmed { .. })) {
-                    self.rest(&ended.job, Some(UNCONFIRMED_LOOK));
+                match self.job(&ended.job).map(|job| &job.state) {
+                    None => drop(self.rests.remove(&ended.job)),
+                    Some(State::Unconfirmed { .. }) => self.rest(&ended.job, Some(UNCONFIRMED_LOOK)),
+                    Some(_) => {}
                 }
             }
             // A task never panics by our rules; if one does, its job is free again and is looked at first.
@@ -385,6 +400,11 @@ impl Owner {
         }
     }
 
+    /// How long a job is still left alone.
+    fn resting(&self, id: &JobId) -> Option<Duration> {
+        self.rests.get(id).and_then(Rest::left)
+    }
+
     fn rest(&mut self, id: &JobId, pause: Option<SignedDuration>) {
         let rest = self.rests.entry(id.clone()).or_default();
         let pause = pause.unwrap_or_else(|| {
@@ -393,7 +413,7 @@ impl Owner {
             SignedDuration::try_from(pause).unwrap_or(STORE_PAUSE)
         });
         rest.failures = rest.failures.saturating_add(1);
-        rest.until = Timestamp::now().checked_add(pause).ok();
+        rest.until = Instant::now().checked_add(pause.try_into().unwrap_or_default());
     }
 
     async fn take_report(&mut self, report: Report) {
@@ -408,24 +428,29 @@ impl Owner {
     /// Applies an event, durably. True: the job is as the event says. False: the event does not apply, or could not
     /// be stored; nothing changed.
     async fn change(&mut self, id: &JobId, event: Event) -> bool {
-        let Some(arrival) = self.arrivals.get(id).copied() else { return false };
-        let Some(job) = self.jobs.get(&arrival) else { return false };
+        self.try_change(id, event).await.unwrap_or_else(|error| {
+            tracing::error!(%error, job = id.as_str(), "a job could not be stored; it stays as it was");
+            false
+        })
+    }
+
+    /// The same, where the reason matters. False: the event does not apply.
+    async fn try_change(&mut self, id: &JobId, event: Event) -> Result<bool, StoreError> {
+        let Some(arrival) = self.arrivals.get(id).copied() else { return Ok(false) };
+        let Some(job) = self.jobs.get(&arrival) else { return Ok(false) };
         let had_url = matches!(job.ticket.document, DocumentRef::Url { .. });
         let mut changed = job.clone();
         let name_before = job.state.name();
         match changed.apply(event, Timestamp::now()) {
             Err(error) => {
                 tracing::debug!(%error, "an event does not apply");
-                false
+                Ok(false)
             }
-            Ok(Outcome::Nothing) => true,
+            Ok(Outcome::Nothing) => Ok(true),
             Ok(outcome) => {
                 let status =
                     (outcome == Outcome::Status).then(|| report::status(&self.gateway, &self.topics, &changed));
-                if let Err(error) = self.store.save(&changed, status).await {
-                    tracing::error!(%error, job = id.as_str(), "a job could not be stored; it stays as it was");
-                    return false;
-                }
+                self.store.save(&changed, status).await?;
                 if outcome == Outcome::Status {
                     self.wake.wake();
                 }
@@ -446,7 +471,7 @@ impl Owner {
                     );
                 }
                 self.put(arrival, changed).await;
-                true
+                Ok(true)
             }
         }
     }
@@ -498,6 +523,7 @@ impl Owner {
     }
 
     async fn housekeeping(&mut self) {
+        self.erased = true;
         match self.store.forget_old(Timestamp::now()).await {
             Ok(0) => {}
             Ok(forgotten) => tracing::info!(forgotten, "finished jobs older than 90 days are forgotten"),
@@ -517,5 +543,25 @@ impl Owner {
                 let _ = self.spool.delete(job.stem.as_str()).await;
             }
         }
+        // Also what could not be removed when its job ended, because its fetch was still writing.
+        sweep(&self.spool, self.jobs.values()).await;
     }
 }
+
+/// Removes the documents that no job waits for: a parked job keeps its own only as long as it is followed.
+async fn sweep(spool: &Spool, jobs: impl Iterator<Item = &Job>) {
+    let now = Timestamp::now();
+    let waits = |job: &&Job| match &job.state {
+        State::Unconfirmed { since, .. } => now.duration_since(*since) <= UNCONFIRMED_FOLLOWED,
+        _ => true,
+    };
+    let wanted: HashSet<String> = jobs.filter(waits).map(|job| job.stem.as_str().to_owned()).collect();
+    match spool.sweep(wanted).await {
+        Ok(swept) if swept.files > 0 => tracing::info!(files = swept.files, "removed documents nobody waits for"),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "the spool could not be swept"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

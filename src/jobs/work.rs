@@ -30,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 /// First and longest pause between two questions about a job at work.
 const FOLLOW_FIRST: Duration = Duration::from_millis(300);
 const FOLLOW_LONGEST: Duration = Duration::from_secs(5);
+/// Questions without an answer after which the printer's present endpoints are taken.
+const FOLLOW_FAILURES: u32 = 3;
 /// Pause between two looks for a job that the printer does not show.
 const NEXT_LOOK: Duration = Duration::from_secs(2);
 /// How long a job must be absent before that counts. A connection that outlived us by what the kernel had buffered may
@@ -81,7 +83,8 @@ pub(super) struct Ended {
 pub(super) enum RestFor {
     Nothing,
     Backoff,
-    Exactly(SignedDuration),
+    /// The back-off, or longer where the other side asks for it.
+    AtLeast(SignedDuration),
 }
 
 /// What tasks work with.
@@ -170,7 +173,7 @@ impl Work {
                 }
                 Err(Failed::Later(problem, pause)) => {
                     self.tell(Event::FetchDelayed(problem)).await?;
-                    return Ok(pause.map_or(RestFor::Backoff, RestFor::Exactly));
+                    return Ok(pause.map_or(RestFor::Backoff, RestFor::AtLeast));
                 }
             },
             Err(error) => {
@@ -232,6 +235,11 @@ impl Work {
             return Ok(RestFor::Nothing);
         }
         plan.create_job &= !self.outside.no_create_job.knows(&client);
+        if let Ok(None) = self.outside.spool.size(self.job.stem.as_str()).await {
+            let message = "the document is no longer in the spool; submit it under a new jobId";
+            self.tell(Event::Refused(Problem::new("document-lost", Some("document"), message))).await?;
+            return Ok(RestFor::Nothing);
+        }
         let path = match self.outside.spool.path(self.job.stem.as_str()) {
             Ok(path) => path,
             Err(error) => {
@@ -324,13 +332,13 @@ impl Work {
     /// Asks after a job that the printer has until the printer says how it ended.
     async fn follow(&mut self, client: &Arc<Client>) -> Result<RestFor, Overtaken> {
         let mut pause = FOLLOW_FIRST;
-        let mut reached = Timestamp::now();
+        let mut failures = 0;
         loop {
             let Some(attempt) = self.job.state.attempt().cloned() else { return Ok(RestFor::Nothing) };
             let Some(id) = attempt.printer_job_id() else { return self.settle().await };
             match ipp::job(client, &self.job.ticket, id).await {
                 Ok(Some(info)) if ipp::is_ours(&info, &attempt) => {
-                    reached = Timestamp::now();
+                    failures = 0;
                     if let Some(found) = ipp::found(&info)
                         && let Some(event) = ended(&found)
                     {
@@ -342,9 +350,10 @@ impl Work {
                 }
                 Ok(_) => return self.settle().await,
                 Err(error) => {
-                    if Timestamp::now().duration_since(reached) > ASKED_FOR {
-                        self.tell(Event::Lost { why: error.to_string() }).await?;
-                        return Ok(RestFor::Nothing);
+                    failures += 1;
+                    if failures >= FOLLOW_FAILURES {
+                        // It may have another address or certificate by now: the next task knows its present ones.
+                        return self.not_reached(&attempt, error.to_string()).await;
                     }
                     self.progress(vec!["printer-unreachable".into()], None).await?;
                 }
@@ -381,12 +390,12 @@ impl Work {
             let mut verdict = judge(&attempt, &look, Timestamp::now());
             if waited_for_document
                 && let Verdict::Canceled(found) | Verdict::Aborted(found) = &verdict
-                // The last byte may have come between the look and Cancel-Job, and a page with it.
-                && found.impressions.is_none()
+                && found.ended_waiting()
             {
                 verdict = Verdict::NothingPrinted("the job was canceled while it waited for its document");
             }
-            let has_whole_document = matches!(self.job.state, State::Printing { .. });
+            // Parked: what the printer had whole is not sent again, and an end at its panel is its word.
+            let has_whole_document = matches!(self.job.state, State::Printing { .. }) || (parked && attempt.delivered);
             match verdict {
                 Verdict::NothingPrinted(why) => {
                     if look.found.is_none() && attempt.phase != Phase::Creating && !passed(&mut absent_since) {
@@ -396,6 +405,7 @@ impl Work {
                     let event = match &look.found {
                         // It had the document and was ended there, by a person or by the printer: its word, no retry.
                         Some(found) if has_whole_document => ended(found),
+                        None if parked && has_whole_document => None,
                         None if has_whole_document => Some(Event::Lost { why: why.to_owned() }),
                         _ => Some(Event::NothingPrinted { why: why.to_owned() }),
                     };
@@ -550,5 +560,64 @@ fn fetch_code(error: &FetchError) -> &'static str {
         FetchError::Size { .. } | FetchError::Empty => "document-size-mismatch",
         FetchError::Spool(_) => "spool-unavailable",
         _ => "document-access-error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::spool::SpoolLimits;
+    use crate::domain::endpoint::{Endpoint, EndpointKind};
+    use crate::domain::ids::{PrinterId, TagStem};
+    use crate::domain::ticket::Ticket;
+    use crate::ipp::client::Timeouts;
+
+    #[tokio::test]
+    async fn a_job_is_not_followed_at_one_address_when_nobody_answers_there() {
+        let now = Timestamp::now();
+        let ticket = Ticket::parse(br#"{"jobId":"j","document":{"url":"https://a.example/x"}}"#).unwrap().ticket;
+        let mut job = Job::accept(ticket, PrinterId::new("hp-1").unwrap(), TagStem::from_random([1; 4]), now);
+        let document = Document { bytes: 4, sha256: "ab".into(), format: "application/pdf".into() };
+        let start = Event::SendStarted { phase: Phase::Creating, printer_up_time: None, reasons: vec![] };
+        for event in [Event::Fetched(document), start, Event::JobCreated(7), Event::Sent(Some(7))] {
+            job.apply(event, now).unwrap();
+        }
+        // Nobody listens here any more: the printer has another address by now.
+        let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let endpoint = Endpoint {
+            kind: EndpointKind::Ipp,
+            host: "p.local".into(),
+            addresses: vec![gone.ip()],
+            scope_id: 0,
+            port: gone.port(),
+            path: "/ipp/print".into(),
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let (reporter, mut reports) = mpsc::channel::<Report>(4);
+        let outside = Outside {
+            fetcher: Fetcher::new(None).unwrap(),
+            spool: Spool::open(dir.path(), SpoolLimits::default()).await.unwrap(),
+            clients: Clients::new(Timeouts::default()),
+            documents: Arc::default(),
+            fetch_limits: Limits::default(),
+            max_document_bytes: 1,
+            no_create_job: NoCreateJob::default(),
+            reporter,
+        };
+        let mut owned = job.clone();
+        let owner = tokio::spawn(async move {
+            while let Some(report) = reports.recv().await {
+                owned.apply(report.event, Timestamp::now()).unwrap();
+                let _ = report.answer.send(Some(owned.clone()));
+            }
+            owned
+        });
+        let client = outside.clients.get(&endpoint, None);
+        let mut work = Work { outside, job, reach: vec![Reach { endpoint, pin: None }] };
+        let rest = tokio::time::timeout(Duration::from_secs(20), work.follow(&client)).await;
+        assert!(matches!(rest, Ok(Ok(RestFor::Backoff))), "it stays with the address that nobody answers at");
+        drop(work);
+        let job = owner.await.unwrap();
+        assert_eq!((job.state.name(), job.reasons), ("printing", vec!["printer-unreachable".to_owned()]));
     }
 }

@@ -132,17 +132,22 @@ impl JobStore {
         body.map(|body| self.parse(&body)).transpose()
     }
 
-    /// Remembers a `commandId`. False: it was known.
-    pub async fn remember_command(&self, id: &str, now: Timestamp) -> Result<bool, StoreError> {
+    /// Remembers a `commandId`.
+    pub async fn remember_command(&self, id: &str, now: Timestamp) -> Result<(), StoreError> {
         let id = id.to_owned();
         self.db
             .write(move |tx| {
-                let added = tx
-                    .prepare_cached("INSERT OR IGNORE INTO command (id, at) VALUES (?1, ?2)")?
-                    .execute(params![id, now.as_second()])?;
-                Ok(added == 1)
+                tx.prepare_cached("INSERT OR IGNORE INTO command (id, at) VALUES (?1, ?2)")?
+                    .execute(params![id, now.as_second()])
+                    .map(drop)
             })
             .await
+    }
+
+    /// Was this `commandId` remembered?
+    pub async fn knows_command(&self, id: &str) -> Result<bool, StoreError> {
+        let id = id.to_owned();
+        self.db.read(move |c| c.prepare_cached("SELECT 1 FROM command WHERE id = ?1")?.exists([id])).await
     }
 
     /// How many jobs are in which state.
@@ -232,6 +237,12 @@ impl JobStore {
                 tx.execute("DELETE FROM job WHERE live = 0 AND updated_at < ?1", [old])
             })
             .await
+    }
+
+    /// From now on nothing can be stored, as on a full disk.
+    #[cfg(test)]
+    pub(crate) async fn refuse_writes(&self) {
+        self.db.read(|c| c.execute_batch("PRAGMA query_only = ON")).await.expect("the pragma is taken");
     }
 
     fn parse(&self, body: &str) -> Result<Job, StoreError> {
@@ -372,7 +383,10 @@ mod tests {
     async fn a_command_is_remembered_once() {
         let (_dir, store) = store().await;
         let now = job("a").accepted_at;
-        assert!(store.remember_command("c", now).await.unwrap());
-        assert!(!store.remember_command("c", now).await.unwrap());
+        assert!(!store.knows_command("c").await.unwrap());
+        for _ in 0..2 {
+            store.remember_command("c", now).await.unwrap();
+            assert!(store.knows_command("c").await.unwrap());
+        }
     }
 }

@@ -117,6 +117,8 @@ pub async fn run(parts: Parts, cancel: CancellationToken) -> Ended {
         changes: Allowance::new(CHANGES_AT_ONCE, CHANGES_SETTLE, CHANGES_PERIOD),
         dropped_commands: 0,
         unsendable: BTreeMap::new(),
+        done_jobs: Vec::new(),
+        done_gateway: Vec::new(),
     };
     uplink.run(outcomes, cancel).await
 }
@@ -141,6 +143,9 @@ struct Uplink {
     dropped_commands: u64,
     /// Parts of shadows that fit into no update, as last warned of: by printer.
     unsendable: BTreeMap<String, Vec<String>>,
+    /// Rows that the cloud has and the store still holds: deleted before anything else is sent.
+    done_jobs: Vec<i64>,
+    done_gateway: Vec<i64>,
 }
 
 /// A publish ended.
@@ -229,6 +234,8 @@ impl Uplink {
         for printer in self.lane.overdue(now, random()) {
             tracing::debug!(printer, "no answer to a shadow update; it will be tried again");
         }
+        // What cannot be deleted would be taken for new, and sent again as fast as its echoes come.
+        self.delete_confirmed().await?;
         if !self.up {
             return Ok(None);
         }
@@ -453,10 +460,8 @@ impl Uplink {
         }
     }
 
-    /// Applies what the link told; confirmations share a commit. Answers why the nucleus refuses us, if it does.
+    /// Applies what the link told; the next step deletes what it confirmed. Answers why the nucleus refuses us, if it does.
     async fn take_events(&mut self, events: &mut Vec<LinkEvent>) -> Option<String> {
-        let mut job_rows = Vec::new();
-        let mut gateway_rows = Vec::new();
         let mut refused = None;
         for event in events.drain(..) {
             match event {
@@ -478,25 +483,28 @@ impl Uplink {
                 LinkEvent::Message { topic, payload } => {
                     if let Some(message) = self.message(&topic, payload).await {
                         match message.rows {
-                            Rows::Job(row) => job_rows.push(row),
-                            Rows::Gateway(rows) => gateway_rows.extend(rows),
+                            Rows::Job(row) => self.done_jobs.push(row),
+                            Rows::Gateway(rows) => self.done_gateway.extend(rows),
                             Rows::Volatile => {}
                         }
                     }
                 }
             }
         }
-        if !job_rows.is_empty()
-            && let Err(error) = self.parts.jobs.confirmed(job_rows).await
-        {
-            tracing::error!(%error, "confirmed statuses stay in the outbox and will be sent again");
-        }
-        if !gateway_rows.is_empty()
-            && let Err(error) = self.parts.store.confirmed(gateway_rows).await
-        {
-            tracing::error!(%error, "confirmed messages stay in the outbox and will be sent again");
-        }
         refused
+    }
+
+    /// Deletes what the cloud is known to have. An error keeps it for the next try.
+    async fn delete_confirmed(&mut self) -> Result<(), StoreError> {
+        if !self.done_jobs.is_empty() {
+            self.parts.jobs.confirmed(self.done_jobs.clone()).await?;
+            self.done_jobs.clear();
+        }
+        if !self.done_gateway.is_empty() {
+            self.parts.store.confirmed(self.done_gateway.clone()).await?;
+            self.done_gateway.clear();
+        }
+        Ok(())
     }
 
     /// Something arrived. Answers the message that it confirms.
@@ -559,6 +567,7 @@ impl Uplink {
         };
         if let Err(error) = outcome {
             tracing::error!(%error, printer, "an accepted shadow update is not remembered and will be sent again");
+            self.lane.rest(printer.to_owned(), Timestamp::now(), random());
         }
     }
 

@@ -78,6 +78,12 @@ impl Found {
         self.reasons.iter().any(|reason| reason == "job-incoming" || reason == "job-data-insufficient")
     }
 
+    /// Of a job that ended after it was seen waiting for its document, at a printer that does not count: nothing of it is
+    /// on paper. The last octet may have come between the look and Cancel-Job, and then it was begun.
+    pub fn ended_waiting(&self) -> bool {
+        self.impressions.is_none() && !self.began
+    }
+
     /// Of a job that ended: nothing of it is on paper. `submission-interrupted`: it was never whole (RFC 8011 §5.3.8).
     fn ended_unprinted(&self) -> bool {
         self.impressions == Some(0) && (!self.began || self.reasons.iter().any(|r| r == "submission-interrupted"))
@@ -180,6 +186,7 @@ mod tests {
             at: "2026-01-01T00:00:00Z".parse().unwrap(),
             printer_up_time: Some(1000),
             phase,
+            delivered: false,
         }
     }
 
@@ -242,6 +249,15 @@ mod tests {
         assert!(matches!(judge(&created, &look(Some(began.clone())), later(5)), Verdict::Aborted(_)));
         began.reasons = vec!["aborted-by-system".into(), "submission-interrupted".into()];
         assert!(matches!(judge(&created, &look(Some(began)), later(5)), Verdict::NothingPrinted(_)));
+    }
+
+    #[test]
+    fn a_job_that_was_begun_between_the_look_and_its_cancellation_may_have_printed() {
+        let mut ended = found(JobState::Canceled, None);
+        assert!(ended.ended_waiting());
+        ended.began = true;
+        assert!(!ended.ended_waiting());
+        assert!(!found(JobState::Canceled, Some(1)).ended_waiting());
     }
 
     #[test]

@@ -14,7 +14,8 @@
 //!
 //! Invariants
 //! - `attempt` grows by one with each `SendStarted`; each attempt has its own tag.
-//! - Another attempt starts only after [`Event::NothingPrinted`] (a proof, see [`judge`]) or a person's `Resend`.
+//! - Another attempt starts only after [`Event::NothingPrinted`] (a proof, see [`judge`]) or a person's `Resend`. What a
+//!   printer had whole is resent only by a person, whatever its history says later.
 //! - `seq` grows by one with each status that goes out; statuses of one job are told in its order.
 //! - `completed canceled aborted rejected expired` are final: nothing leaves them but a person's `Resend` (aborted).
 //! - Applying an event never does anything but change this value: the owner persists, then acts.
@@ -75,6 +76,9 @@ pub struct Attempt {
     pub printer_up_time: Option<i64>,
     /// How far it got.
     pub phase: Phase,
+    /// The printer said that it has the whole document, or was seen at work on it.
+    #[serde(default)]
+    pub delivered: bool,
 }
 
 impl Attempt {

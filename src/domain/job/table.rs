@@ -52,7 +52,7 @@ impl Job {
                 self.printer_job_id = None;
                 self.pages.reported = None;
                 let tag = self.stem.tag(self.attempt);
-                let attempt = Attempt { number: self.attempt, tag, at: now, printer_up_time, phase };
+                let attempt = Attempt { number: self.attempt, tag, at: now, printer_up_time, phase, delivered: false };
                 let outcome = self.enter(State::Sending { document, attempt });
                 self.reasons = reasons;
                 outcome
@@ -88,6 +88,7 @@ impl Job {
                 Event::Sent(id),
             ) => {
                 self.learn_id(&mut attempt, id);
+                attempt.delivered = true;
                 self.enter(State::Printing { document, attempt })
             }
             (State::Canceling { document, mut attempt }, Event::Sent(id)) => {
@@ -110,7 +111,7 @@ impl Job {
                     outcome
                 }
             }
-            (State::Unconfirmed { document, .. }, Event::NothingPrinted { why }) => {
+            (State::Unconfirmed { document, attempt, .. }, Event::NothingPrinted { why }) if !attempt.delivered => {
                 let outcome = self.enter(State::Ready { document });
                 self.reasons = vec!["retrying".into()];
                 self.detail = Some(why);

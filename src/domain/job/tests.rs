@@ -206,3 +206,19 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_parked_job_that_the_printer_had_whole_is_never_sent_again_by_itself() {
+    let mut whole = sent(json!({}));
+    for event in [Event::Sent(Some(4)), Event::Lost { why: "gone from the list".into() }] {
+        whole.apply(event, now(2)).unwrap();
+    }
+    assert!(whole.apply(Event::NothingPrinted { why: "not in the history".into() }, now(3)).is_err());
+    assert_eq!(whole.state.name(), "unconfirmed");
+    whole.apply(Event::Resend(1), now(4)).unwrap();
+
+    let mut broken_off = sent(json!({}));
+    broken_off.apply(Event::Lost { why: "x".into() }, now(2)).unwrap();
+    broken_off.apply(Event::NothingPrinted { why: "proof".into() }, now(3)).unwrap();
+    assert_eq!(broken_off.state.name(), "ready");
+}

@@ -398,3 +398,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_endpoint_whose_port_turned_out_to_be_a_print_port_is_asked_no_more() {
+    let mut r = Registry::default();
+    let s = sighting("a", Ipp, "a.local", 1, Evidence::default());
+    let id = adopt(&mut r, &s, Evidence::default(), at(0));
+    r.apply(Event::Lost { key: s.key.clone() }, at(1));
+    assert_eq!(r.get(&id).unwrap().preferred().len(), 1, "what is only lost is asked again");
+    let effects = r.apply(Event::Withdrawn { key: s.key.clone() }, at(2));
+    assert_eq!(effects, [Effect::Changed(id.clone())]);
+    assert!(r.get(&id).unwrap().preferred().is_empty());
+    assert_eq!(r.owner(&s.key), None);
+    r.check().unwrap();
+}
