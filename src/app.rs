@@ -49,7 +49,9 @@ const COMMANDS: usize = 64;
 const CONFIGURATION_WAIT: Duration = Duration::from_secs(10);
 /// Parts of the stop.
 const JOBS_GRACE: Duration = Duration::from_millis(2_000);
-const JOBS_STOP: Duration = Duration::from_millis(2_500);
+const JOBS_STOP: Duration = Duration::from_millis(500);
+/// How long transfers under way may go on when only the configuration changed.
+const RECONFIGURE_GRACE: Duration = Duration::from_secs(30);
 const UPLINK_STOP: Duration = Duration::from_millis(1_000);
 /// Where the last good configuration is remembered.
 const LAST_GOOD: &str = "configuration";
@@ -138,6 +140,8 @@ struct Generation {
     new_configuration: mpsc::Receiver<Config>,
     cancel_others: CancellationToken,
     cancel_jobs: CancellationToken,
+    /// Transfers under way are not waited for any longer.
+    hurry: CancellationToken,
     cancel_uplink: CancellationToken,
     farewell: CancellationToken,
     cancel_link: CancellationToken,
@@ -240,12 +244,15 @@ impl Generation {
                 },
                 fetch: fetch::Limits { total: config.document_timeout, ..fetch::Limits::default() },
                 printers: Timeouts::default(),
-                grace: JOBS_GRACE,
             },
         };
         let jobs_cancel = cancel_jobs.clone();
+        let hurry = CancellationToken::new();
+        let jobs_hurry = hurry.clone();
         let jobs = tokio::spawn(async move {
-            jobs::run(parts, jobs_cancel).await.map_err(|error| format!("the job book cannot be read: {error}"))
+            jobs::run(parts, jobs_cancel, jobs_hurry)
+                .await
+                .map_err(|error| format!("the job book cannot be read: {error}"))
         });
 
         let (new_configuration_in, new_configuration) = mpsc::channel(1);
@@ -269,6 +276,7 @@ impl Generation {
             new_configuration,
             cancel_others,
             cancel_jobs,
+            hurry,
             cancel_uplink,
             farewell,
             cancel_link,
@@ -291,8 +299,20 @@ impl Generation {
         };
         self.cancel_others.cancel();
         self.cancel_jobs.cancel();
-        if !self.jobs.is_finished() && tokio::time::timeout(JOBS_STOP, &mut self.jobs).await.is_err() {
-            self.jobs.abort();
+        if !self.jobs.is_finished() {
+            if matches!(end, End::NewConfiguration(_)) {
+                // Nobody waits with a SIGKILL: a transfer may end properly.
+                tokio::select! {
+                    _ = tokio::time::timeout(RECONFIGURE_GRACE, &mut self.jobs) => {}
+                    () = stop.cancelled() => {}
+                }
+            }
+            if !self.jobs.is_finished() && tokio::time::timeout(JOBS_GRACE, &mut self.jobs).await.is_err() {
+                self.hurry.cancel();
+            }
+            if !self.jobs.is_finished() && tokio::time::timeout(JOBS_STOP, &mut self.jobs).await.is_err() {
+                self.jobs.abort();
+            }
         }
         if matches!(end, End::Stopped) {
             self.farewell.cancel();
@@ -536,6 +556,7 @@ mod tests {
                 new_configuration,
                 cancel_others: CancellationToken::new(),
                 cancel_jobs: CancellationToken::new(),
+                hurry: CancellationToken::new(),
                 cancel_uplink,
                 farewell: CancellationToken::new(),
                 cancel_link: CancellationToken::new(),

@@ -10,6 +10,7 @@ use crate::domain::ids::{GatewayName, PrinterId};
 use crate::domain::net::PrinterPolicy;
 use crate::domain::registry::Pin;
 use crate::domain::schedule::Intervals;
+use crate::domain::sighting::DiscoveryEvent;
 use crate::hub::{
     self, BoxFuture, HubOutput, HubPorts, HubSettings, HubState, PollAnswer, PollError, PollErrorKind, Poller,
     PrinterRow, Printers, Record, RecordBody,
@@ -30,6 +31,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Sightings that may wait for the hub.
 const SIGHTINGS: usize = 256;
+/// How often the machine's networks are looked at.
+const NETWORKS_LOOK: Duration = Duration::from_secs(30);
 /// Pause after the store refused a commit.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
 
@@ -67,16 +70,7 @@ pub(super) async fn start(
 
     let (sightings, discovery) = mpsc::channel(SIGHTINGS);
     if config.mdns {
-        let mut options = MdnsOptions::new(policy(config));
-        options.loopback = config.loopback;
-        options.port = config.mdns_port;
-        let cancel = cancel.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                () = cancel.cancelled() => {}
-                () = Mdns::new(options).run(sightings) => {}
-            }
-        });
+        tokio::spawn(browse(config.clone(), sightings, cancel.clone()));
     }
     let settings = HubSettings {
         gateway: gateway.clone(),
@@ -105,6 +99,29 @@ pub(super) async fn start(
         cancel: cancel.clone(),
     };
     Ok(tokio::spawn(async move { hub::run(state, ports).await.map_err(|error| error.to_string()) }))
+}
+
+/// Runs mDNS, anew whenever the machine's networks are others: a gateway may start before its network does.
+async fn browse(config: Config, sightings: mpsc::Sender<DiscoveryEvent>, cancel: CancellationToken) {
+    loop {
+        let policy = policy(&config);
+        let mut options = MdnsOptions::new(policy.clone());
+        options.loopback = config.loopback;
+        options.port = config.mdns_port;
+        let moved = async {
+            loop {
+                tokio::time::sleep(NETWORKS_LOOK).await;
+                if self::policy(&config) != policy {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = Mdns::new(options).run(sightings.clone()) => return,
+            () = moved => tracing::info!("the networks of this machine changed; looking for printers anew"),
+        }
+    }
 }
 
 /// Keeps the job book's directory in step with the hub's view.

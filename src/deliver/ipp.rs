@@ -235,7 +235,7 @@ pub async fn look(client: &Client, ticket: &Ticket, attempt: &Attempt) -> Result
     };
     if let Some(id) = attempt.printer_job_id()
         && let Some(info) = job(client, ticket, id).await?
-        && is_ours(&info, attempt)
+        && is_ours(&info, ticket, attempt)
     {
         look.found = found(&info);
         if look.found.is_some() {
@@ -319,12 +319,13 @@ pub fn found(info: &JobInfo) -> Option<Found> {
 }
 
 /// Is the job of that id still the one of this attempt? Ids start again from 1 after a restart.
-pub fn is_ours(info: &JobInfo, attempt: &Attempt) -> bool {
+pub fn is_ours(info: &JobInfo, ticket: &Ticket, attempt: &Attempt) -> bool {
+    let another_user = info.user.as_deref().is_some_and(|name| name != user(ticket));
     match info.name.as_deref() {
         Some(name) if has_tag(name, &attempt.tag) => true,
         // Another name: a printer that renames jobs, or another job under our id. Only its time can tell.
         _ => match (info.time_at_creation, attempt.printer_up_time) {
-            (Some(created), Some(before)) => (0..=120).contains(&(i64::from(created) - before)),
+            (Some(created), Some(before)) => !another_user && (0..=120).contains(&(i64::from(created) - before)),
             _ => info.name.is_none(),
         },
     }

@@ -48,7 +48,11 @@ const LIVE_MAX: usize = 20_000;
 /// Longest sleep of the loop.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 /// How often an unconfirmed job is looked for.
-const UNCONFIRMED_LOOK: SignedDuration = SignedDuration::from_secs(60);
+const UNCONFIRMED_LOOKS: Backoff = Backoff::new(Duration::from_secs(60), Duration::from_secs(3600));
+/// Conversations about parked jobs at once, one at a printer: they never take the places of jobs that wait.
+const PARKED_MAX: usize = 8;
+/// Rounds of asking a printer to cancel a job that goes on all the same; about six minutes.
+const CANCEL_ROUNDS: u32 = 12;
 /// Pause after the store refused.
 const STORE_PAUSE: SignedDuration = SignedDuration::from_secs(5);
 /// How often finished jobs are looked through.
@@ -86,8 +90,6 @@ pub struct Settings {
     pub fetch: fetch::Limits,
     /// Deadlines of conversations with printers.
     pub printers: Timeouts,
-    /// How long transfers under way may go on after the end was asked for.
-    pub grace: Duration,
 }
 
 /// What the owner works with.
@@ -112,10 +114,12 @@ pub struct Parts {
     pub settings: Settings,
 }
 
-/// Runs until `cancel`; transfers under way get the settings' grace. Ends early only if the book cannot be read.
-pub async fn run(parts: Parts, cancel: CancellationToken) -> Result<(), StoreError> {
+/// Runs until `cancel`; transfers under way go on until they are through, or until `hurry`. Ends early only if the book
+/// cannot be read.
+pub async fn run(parts: Parts, cancel: CancellationToken, hurry: CancellationToken) -> Result<(), StoreError> {
     let mut owner = Owner::load(parts).await?;
     owner.run(cancel).await;
+    owner.stop(hurry).await;
     Ok(())
 }
 
@@ -244,22 +248,20 @@ impl Owner {
                 () = tokio::time::sleep(due) => {}
             }
         }
-        self.stop().await;
     }
 
-    /// No new work; what transfers goes on for the grace, everything else is dropped where it is: the book knows.
-    async fn stop(&mut self) {
+    /// No new work; what transfers goes on until `hurry`, everything else is dropped where it is: the book knows.
+    async fn stop(&mut self, hurry: CancellationToken) {
         self.stopping = true;
         for task in self.tasks.values().filter(|task| task.kind != Kind::Send) {
             task.cancel.cancel();
         }
-        let deadline = Instant::now() + self.settings.grace;
         // A job that the printer has whole needs us no more.
         while self.tasks.keys().any(|id| self.job(id).is_some_and(|job| matches!(job.state, State::Sending { .. }))) {
             tokio::select! {
                 Some(report) = self.reports.recv() => self.take_report(report).await,
                 Some(ended) = self.running.join_next() => self.task_ended(ended),
-                () = tokio::time::sleep_until(deadline) => break,
+                () = hurry.cancelled() => break,
             }
         }
         self.running.abort_all();
@@ -289,6 +291,8 @@ impl Owner {
         let mut starts: Vec<(JobId, Kind)> = Vec::new();
         let mut to_fetch: Vec<(u32, u64, JobId)> = Vec::new();
         let mut by_printer: BTreeMap<&PrinterId, Vec<&Job>> = BTreeMap::new();
+        let mut parked: BTreeMap<&PrinterId, JobId> = BTreeMap::new();
+        let mut uncancelable: Vec<JobId> = Vec::new();
         for (arrival, job) in &self.jobs {
             if matches!(job.state, State::Accepted | State::Fetching | State::Ready { .. }) {
                 // One that is overdue already could not be stored; its rest says when to try again.
@@ -310,10 +314,16 @@ impl Owner {
                     to_fetch.push((failures, *arrival, job.id.clone()));
                 }
                 State::Unconfirmed { since, .. } if now.duration_since(*since) > UNCONFIRMED_FOLLOWED => {}
-                State::Sending { .. }
-                | State::Printing { .. }
-                | State::Canceling { .. }
-                | State::Unconfirmed { .. }
+                State::Unconfirmed { .. } => {
+                    parked.entry(&job.printer).or_insert_with(|| job.id.clone());
+                }
+                State::Canceling { .. }
+                    if self.rests.get(&job.id).is_some_and(|rest| rest.failures >= CANCEL_ROUNDS)
+                        && !job.reasons.iter().any(|reason| reason == "printer-unreachable") =>
+                {
+                    uncancelable.push(job.id.clone());
+                }
+                State::Sending { .. } | State::Printing { .. } | State::Canceling { .. }
                     if conversations < CONVERSATIONS_MAX =>
                 {
                     conversations += 1;
@@ -331,10 +341,17 @@ impl Owner {
                 starts.push((next.id.clone(), Kind::Send));
             }
         }
+        let places = PARKED_MAX.min(CONVERSATIONS_MAX.saturating_sub(conversations));
+        starts.extend(parked.into_values().take(places).map(|id| (id, Kind::Settle)));
         // A host that hangs holds up its own documents, not everybody's: who failed less comes first.
         to_fetch.sort_unstable();
         let places = FETCHES_MAX.saturating_sub(fetches);
         starts.extend(to_fetch.into_iter().take(places).map(|(_, _, id)| (id, Kind::Fetch)));
+        for id in uncancelable {
+            // While it is canceling, the printer's queue stands still.
+            let why = "the printer was asked to cancel the job and goes on with it";
+            self.change(&id, Event::Lost { why: why.into() }).await;
+        }
         for (id, kind) in starts {
             self.start(&id, kind).await;
         }
@@ -373,7 +390,11 @@ impl Owner {
                 }
                 match self.job(&ended.job).map(|job| &job.state) {
                     None => drop(self.rests.remove(&ended.job)),
-                    Some(State::Unconfirmed { .. }) => self.rest(&ended.job, Some(UNCONFIRMED_LOOK)),
+                    Some(State::Unconfirmed { .. }) => {
+                        let failures = self.rests.get(&ended.job).map_or(0, |rest| rest.failures);
+                        let pause = UNCONFIRMED_LOOKS.delay(failures, u64::from(failures));
+                        self.rest(&ended.job, SignedDuration::try_from(pause).ok());
+                    }
                     Some(_) => {}
                 }
             }

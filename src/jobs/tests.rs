@@ -51,12 +51,12 @@ async fn rig(jobs: &[Job]) -> Rig {
         directory,
         commands,
         wake: Wake::default(),
+        ended_at: mpsc::channel(1).0,
         settings: Settings {
             max_document_bytes: 1 << 20,
             documents: DocumentPolicy { allowed_hosts: Vec::new(), allowed_networks: Vec::new() },
             fetch: fetch::Limits::default(),
             printers: Timeouts::default(),
-            grace: Duration::ZERO,
         },
     })
     .await

@@ -39,6 +39,9 @@ const NEXT_LOOK: Duration = Duration::from_secs(2);
 const ABSENT_FOR: Duration = Duration::from_secs(10);
 /// How long a printer that does not answer is asked about an attempt before its outcome is called unknown.
 const ASKED_FOR: SignedDuration = SignedDuration::from_hours(24);
+/// Changes of reasons told at once; further ones at most so often.
+const FLIPS_TOLD: u32 = 10;
+const FLIPS_PAUSE: Duration = Duration::from_secs(60);
 /// Reasons of a job that goes its way (RFC 8011 §5.3.8): they say no more than the state does, and would each make a
 /// status of their own.
 const ROUTINE: [&str; 9] = [
@@ -117,7 +120,7 @@ impl NoCreateJob {
 /// Runs one task to its end.
 pub(super) async fn run(outside: Outside, kind: Kind, job: Job, reach: Vec<Reach>, cancel: CancellationToken) -> Ended {
     let id = job.id.clone();
-    let mut work = Work { outside, job, reach };
+    let mut work = Work { outside, job, reach, told: (0, Instant::now()) };
     let rest = tokio::select! {
         () = cancel.cancelled() => RestFor::Nothing,
         rest = work.run(kind) => rest,
@@ -129,6 +132,8 @@ struct Work {
     outside: Outside,
     job: Job,
     reach: Vec<Reach>,
+    /// How many changes of the printer's reasons were told, and when the last one was.
+    told: (u32, Instant),
 }
 
 /// The owner did not take the event: the job went another way.
@@ -285,6 +290,11 @@ impl Work {
                 self.tell(Event::NothingPrinted { why }).await?;
                 Ok(RestFor::Backoff)
             }
+            Err(SendError::NoSuchOperation(why)) if !plan.create_job => {
+                let problem = Problem::new("operation-not-supported", None, why);
+                self.tell(Event::PrinterAborted { impressions: None, problem }).await?;
+                Ok(RestFor::Nothing)
+            }
             Err(SendError::NoSuchOperation(why)) => {
                 self.outside.no_create_job.learn(&client);
                 self.drop_orphan(&client).await;
@@ -337,7 +347,7 @@ impl Work {
             let Some(attempt) = self.job.state.attempt().cloned() else { return Ok(RestFor::Nothing) };
             let Some(id) = attempt.printer_job_id() else { return self.settle().await };
             match ipp::job(client, &self.job.ticket, id).await {
-                Ok(Some(info)) if ipp::is_ours(&info, &attempt) => {
+                Ok(Some(info)) if ipp::is_ours(&info, &self.job.ticket, &attempt) => {
                     failures = 0;
                     if let Some(found) = ipp::found(&info)
                         && let Some(event) = ended(&found)
@@ -368,6 +378,14 @@ impl Work {
         let known = self.job.pages.reported;
         if self.job.reasons == reasons && (impressions.is_none() || impressions == known) {
             return Ok(());
+        }
+        if self.job.reasons != reasons {
+            // A printer that flips its reasons is told of now and then, not each time.
+            let flips = self.told.0 >= FLIPS_TOLD && self.told.1.elapsed() < FLIPS_PAUSE;
+            if flips {
+                return Ok(());
+            }
+            self.told = (self.told.0 + 1, Instant::now());
         }
         self.tell(Event::Progress { reasons, impressions }).await
     }
@@ -613,7 +631,7 @@ mod tests {
             owned
         });
         let client = outside.clients.get(&endpoint, None);
-        let mut work = Work { outside, job, reach: vec![Reach { endpoint, pin: None }] };
+        let mut work = Work { outside, job, reach: vec![Reach { endpoint, pin: None }], told: (0, Instant::now()) };
         let rest = tokio::time::timeout(Duration::from_secs(20), work.follow(&client)).await;
         assert!(matches!(rest, Ok(Ok(RestFor::Backoff))), "it stays with the address that nobody answers at");
         drop(work);
