@@ -260,7 +260,7 @@ fn search(look: &mut Look, attempt: &Attempt, jobs: &[JobInfo]) {
     let (mut keeps_names, mut stranger, mut untold) = (false, false, false);
     for info in jobs {
         let name = info.name.as_deref().unwrap_or_default();
-        if info.state.is_none_or(crate::ipp::response::JobState::is_final)
+        if info.state.is_none_or(JobState::is_final)
             && let Some(end) = info.time_at_completed.map(i64::from)
         {
             look.earliest_end = Some(look.earliest_end.map_or(end, |earliest| earliest.min(end)));
@@ -303,14 +303,8 @@ pub fn found(info: &JobInfo) -> Option<Found> {
         id: info.id,
         state: match info.state? {
             // Some printers call a job completed when they have its data, and say in the reasons that it still prints.
-            crate::ipp::response::JobState::Completed if !info.is_finished() => JobState::Processing,
-            crate::ipp::response::JobState::Pending => JobState::Pending,
-            crate::ipp::response::JobState::PendingHeld => JobState::PendingHeld,
-            crate::ipp::response::JobState::Processing => JobState::Processing,
-            crate::ipp::response::JobState::ProcessingStopped => JobState::ProcessingStopped,
-            crate::ipp::response::JobState::Canceled => JobState::Canceled,
-            crate::ipp::response::JobState::Aborted => JobState::Aborted,
-            crate::ipp::response::JobState::Completed => JobState::Completed,
+            JobState::Completed if !info.is_finished() => JobState::Processing,
+            state => state,
         },
         reasons: info.reasons.clone(),
         impressions: count(info.impressions_completed).or(count(info.media_sheets_completed)),

@@ -1,5 +1,7 @@
 //! What an answer says (RFC 8011 §4, §5.3): status, jobs, unsupported attributes. Absent or nonsensical means `None`.
 
+pub use crate::domain::job::judge::JobState;
+
 use super::codec::{Attribute, Group, GroupTag, Message, Parsed, Value, Warning};
 use jiff::Timestamp;
 
@@ -157,47 +159,6 @@ impl Response {
 impl From<Parsed> for Response {
     fn from(parsed: Parsed) -> Self {
         Self { message: parsed.message, warnings: parsed.warnings }
-    }
-}
-
-/// `job-state` (RFC 8011 §5.3.7).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum JobState {
-    /// 3
-    Pending,
-    /// 4
-    PendingHeld,
-    /// 5
-    Processing,
-    /// 6
-    ProcessingStopped,
-    /// 7
-    Canceled,
-    /// 8
-    Aborted,
-    /// 9
-    Completed,
-}
-
-impl JobState {
-    /// The state of this enum value.
-    pub fn from_enum(value: i32) -> Option<Self> {
-        Some(match value {
-            3 => JobState::Pending,
-            4 => JobState::PendingHeld,
-            5 => JobState::Processing,
-            6 => JobState::ProcessingStopped,
-            7 => JobState::Canceled,
-            8 => JobState::Aborted,
-            9 => JobState::Completed,
-            _ => return None,
-        })
-    }
-
-    /// Whether the printer will do nothing more with the job. Some printers say so while pages still come out: see
-    /// [`JobInfo::is_finished`].
-    pub fn is_final(self) -> bool {
-        matches!(self, JobState::Canceled | JobState::Aborted | JobState::Completed)
     }
 }
 

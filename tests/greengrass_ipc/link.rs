@@ -2,10 +2,10 @@
 
 use crate::server::*;
 use bytes::Bytes;
-use printgate::cloud::greengrass::backoff::Backoff;
 use printgate::cloud::greengrass::{
     IpcError, IpcSettings, Link, LinkEvent, LinkSettings, PublishError, ReportedState, ServiceErrorKind, Token,
 };
+use printgate::domain::retry::Backoff;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -3,9 +3,9 @@
 use aws_smithy_eventstream::frame::{read_message_from, write_message_to};
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use bytes::{Buf, BytesMut};
-use printgate::cloud::greengrass::backoff::Backoff;
 use printgate::cloud::greengrass::connection::{ConnectionLimits, Credential};
 use printgate::cloud::greengrass::{Connection, Token};
+use printgate::domain::retry::Backoff;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

@@ -30,15 +30,16 @@
 //! `Up`, `Down` and `Refused` are never dropped: the supervisor waits with them, and with everything else it would do.
 //! Messages may arrive before the first `Up` (their filter is in, others are not) and a few after `Down`.
 
-use super::backoff::Backoff;
 use super::connection::{Connection, ConnectionLimits, Credential, RawEvent, Subscription};
 use super::error::{ConnectError, IpcError, PublishError, ServiceErrorKind};
 use super::operations::{ReportedState, configuration_update, iot_core_message};
 use super::settings::{IpcSettings, Token};
+use crate::domain::retry::Backoff;
 use bytes::Bytes;
 use serde_json::Value;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -112,7 +113,7 @@ impl LinkSettings {
             watch_configuration: true,
             limits: ConnectionLimits::default(),
             max_payload: 7_311,
-            backoff: Backoff::default(),
+            backoff: Backoff::new(Duration::from_millis(200), Duration::from_secs(30)),
             refusals_explicit: 8,
             refusals_silent: 120,
         }

@@ -20,13 +20,11 @@
 //! | [`connection`] | one connection: the owner task, requests, subscriptions |
 //! | [`operations`] | one function per IPC operation |
 //! | [`link`] | the supervisor that the rest of the gateway uses |
-//! | [`backoff`] | how long to wait before the next attempt |
 //! | [`error`] | what can go wrong, for people and for code |
 //!
 //! What it does not do: it confirms nothing (a publish that succeeds proves nothing on either runtime), it keeps
 //! no queue of what could not be sent (the outbox does), and it speaks no MQTT.
 
-pub mod backoff;
 pub mod connection;
 pub mod error;
 pub mod frame;

@@ -54,6 +54,12 @@ impl JobState {
             _ => return None,
         })
     }
+
+    /// Whether the printer will do nothing more with the job. Some printers say so while pages still come out; their
+    /// reasons tell.
+    pub fn is_final(self) -> bool {
+        matches!(self, JobState::Canceled | JobState::Aborted | JobState::Completed)
+    }
 }
 
 /// Our job as the printer shows it.
