@@ -233,6 +233,7 @@ impl Generation {
             spool,
             fetcher,
             directory,
+            networks: hub_side::networks(&config),
             commands,
             wake,
             ended_at,

@@ -18,7 +18,7 @@ use crate::hub::{
 use crate::ipp::client::{Client, Error as IppError, Fingerprint, Target, Timeouts};
 use crate::ipp::decode;
 use crate::ipp::request::Request;
-use crate::jobs::{Directory, Known, Reach};
+use crate::jobs::{Directory, Known, Networks, Reach};
 use crate::store::gateway::{Class, Commit, GatewayStore, Message};
 use crate::store::{StoreError, Wake};
 use crate::uplink::message_id;
@@ -89,7 +89,7 @@ pub(super) async fn start(
     let ports = HubPorts {
         discovery,
         poll_now,
-        poller: poller(),
+        poller: poller(networks(config)),
         commit: move |output| {
             let committer = committer.clone();
             async move { committer.commit(output).await }
@@ -163,6 +163,12 @@ fn snapshot(printers: &Printers) -> Directory {
     directory
 }
 
+/// Where printers may be contacted, looked up anew each time.
+pub(super) fn networks(config: &Config) -> Networks {
+    let config = config.clone();
+    Arc::new(move || policy(&config))
+}
+
 /// Printers may be where the gateway is connected directly, and where the configuration says.
 fn policy(config: &Config) -> PrinterPolicy {
     let mut allowed = local_networks();
@@ -174,13 +180,17 @@ fn policy(config: &Config) -> PrinterPolicy {
 }
 
 /// One poll: Get-Printer-Attributes. Clients are not kept between polls a minute apart: printers close by then.
-fn poller() -> Poller {
-    Arc::new(|endpoint: Endpoint, pin: Option<Pin>| -> BoxFuture<Result<PollAnswer, PollError>> {
-        Box::pin(poll(endpoint, pin))
+fn poller(networks: Networks) -> Poller {
+    Arc::new(move |endpoint: Endpoint, pin: Option<Pin>| -> BoxFuture<Result<PollAnswer, PollError>> {
+        Box::pin(poll(networks().permit(&endpoint), pin))
     })
 }
 
 async fn poll(endpoint: Endpoint, pin: Option<Pin>) -> Result<PollAnswer, PollError> {
+    if endpoint.addresses.is_empty() {
+        let message = format!("{}: no address of it is in an allowed network", endpoint.uri());
+        return Err(PollError::new(PollErrorKind::Unreachable, message));
+    }
     let target = Target::from_endpoint(&endpoint, pin.map(|pin| Fingerprint(*pin.as_bytes())));
     let client = Client::new(target, Timeouts::default());
     let response = client.call(Request::get_printer_attributes(decode::ATTRIBUTES, None)).await.map_err(poll_error)?;

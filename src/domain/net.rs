@@ -11,6 +11,7 @@
 //! Classes follow IANA's special-purpose address registries (RFC 6890 and its updates). What the registries do not
 //! list as global and RFC 4291 does not give out is `Reserved`.
 
+use super::endpoint::Endpoint;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -38,6 +39,13 @@ impl PrinterPolicy {
             return Err(AddressRefusal::PrintPort(port));
         }
         self.check_address(address)
+    }
+
+    /// The endpoint with only those of its addresses that may be contacted; none, if its port may not.
+    pub fn permit(&self, endpoint: &Endpoint) -> Endpoint {
+        let mut permitted = endpoint.clone();
+        permitted.addresses.retain(|address| self.check(*address, endpoint.port, &[]).is_ok());
+        permitted
     }
 
     /// May a printer be at this address?
@@ -425,6 +433,22 @@ mod tests {
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
+    }
+
+    #[test]
+    fn only_permitted_addresses_of_an_endpoint_are_left() {
+        let policy = PrinterPolicy { allowed: vec!["10.1.0.0/16".parse().unwrap()] };
+        let mut endpoint = Endpoint {
+            kind: crate::domain::endpoint::EndpointKind::Ipp,
+            host: "p.local".into(),
+            addresses: vec!["10.1.2.3".parse().unwrap(), "8.8.8.8".parse().unwrap()],
+            scope_id: 0,
+            port: 631,
+            path: "/".into(),
+        };
+        assert_eq!(policy.permit(&endpoint).addresses, ["10.1.2.3".parse::<IpAddr>().unwrap()]);
+        endpoint.port = 9100;
+        assert!(policy.permit(&endpoint).addresses.is_empty());
     }
 
     #[test]

@@ -23,7 +23,7 @@ use crate::document::spool::Spool;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::{GatewayName, JobId, PrinterId, TagStem};
 use crate::domain::job::{Event, Job, Outcome, State, UNCONFIRMED_FOLLOWED, next_to_send};
-use crate::domain::net::DocumentPolicy;
+use crate::domain::net::{DocumentPolicy, PrinterPolicy};
 use crate::domain::retry::Backoff;
 use crate::domain::ticket::DocumentRef;
 use crate::ipp::client::Timeouts;
@@ -76,6 +76,9 @@ pub struct Known {
     pub reach: Vec<Reach>,
 }
 
+/// Where printers may be contacted now: networks come and go, and what is stored may lie outside of them.
+pub type Networks = Arc<dyn Fn() -> PrinterPolicy + Send + Sync>;
+
 /// Every known printer by each of its ids.
 pub type Directory = HashMap<PrinterId, Arc<Known>>;
 
@@ -104,6 +107,8 @@ pub struct Parts {
     pub fetcher: Fetcher,
     /// Known printers.
     pub directory: watch::Receiver<Arc<Directory>>,
+    /// Where printers may be contacted.
+    pub networks: Networks,
     /// What the cloud asks.
     pub commands: mpsc::Receiver<Command>,
     /// Statuses wait to be sent.
@@ -129,6 +134,7 @@ struct Owner {
     store: JobStore,
     spool: Spool,
     directory: watch::Receiver<Arc<Directory>>,
+    networks: Networks,
     commands: mpsc::Receiver<Command>,
     wake: Wake,
     ended_at: mpsc::Sender<PrinterId>,
@@ -201,6 +207,7 @@ impl Owner {
             store: parts.store,
             spool: parts.spool,
             directory: parts.directory,
+            networks: parts.networks,
             commands: parts.commands,
             wake: parts.wake,
             ended_at: parts.ended_at,
@@ -364,7 +371,12 @@ impl Owner {
             return;
         }
         let Some(job) = self.job(id).cloned() else { return };
-        let reach = self.directory.borrow().get(&job.printer).map(|known| known.reach.clone()).unwrap_or_default();
+        let mut reach = self.directory.borrow().get(&job.printer).map(|known| known.reach.clone()).unwrap_or_default();
+        if kind != Kind::Fetch {
+            let policy = (self.networks)();
+            reach.iter_mut().for_each(|reach| reach.endpoint = policy.permit(&reach.endpoint));
+            reach.retain(|reach| !reach.endpoint.addresses.is_empty());
+        }
         let cancel = CancellationToken::new();
         let printer = job.printer.clone();
         let task = self.running.spawn(work::run(self.outside.clone(), kind, job, reach, cancel.clone())).id();

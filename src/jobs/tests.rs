@@ -49,6 +49,7 @@ async fn rig(jobs: &[Job]) -> Rig {
         spool: spool.clone(),
         fetcher: Fetcher::new(None).unwrap(),
         directory,
+        networks: Arc::new(|| PrinterPolicy { allowed: Vec::new() }),
         commands,
         wake: Wake::default(),
         ended_at: mpsc::channel(1).0,

@@ -189,3 +189,21 @@ fn a_change_takes_effect_at_once_and_loses_no_job() {
     lab.cloud.assert_schemas();
     assert_eq!(lab.gateway.stop().code(), Some(0));
 }
+
+#[test]
+fn a_known_printer_outside_the_allowed_networks_is_left_alone() {
+    let lab = Lab::start(1, &["--page-time", "1"], &json!({}));
+    let printer = lab.cloud.printer("Colour");
+    lab.nucleus.configure(&json!({"discovery": {"loopback": false}}));
+    lab.cloud.wait_online(2);
+    let document = pdf::pdf(1, "narrowed");
+    let url = lab.files.url_by_address("/narrowed.pdf");
+    lab.files.put("/narrowed.pdf", document.clone());
+    lab.cloud.submit_until_answered(&printer, &ticket("narrowed", &url, &document));
+    let waits = |status: &Value| status["reasons"].to_string().contains("printer-unreachable");
+    lab.cloud.wait_status_where("narrowed", "waits", waits);
+    assert!(lab.printed("Colour").is_empty());
+    lab.nucleus.configure(&json!({"discovery": {"loopback": true}}));
+    lab.cloud.wait_status("narrowed", "completed");
+    assert_eq!(lab.printed("Colour").len(), 1);
+}
