@@ -238,7 +238,9 @@ pub async fn look(client: &Client, ticket: &Ticket, attempt: &Attempt) -> Result
         && is_ours(&info, ticket, attempt)
     {
         look.found = found(&info);
-        if look.found.is_some() {
+        // Its 0 impressions are worth as much as the printer's counting: the lists tell whether it counts.
+        let doubtful = look.found.as_ref().is_some_and(|f| f.state.is_final() && f.impressions == Some(0) && f.began);
+        if look.found.is_some() && !doubtful {
             return Ok(look);
         }
     }
@@ -260,6 +262,7 @@ fn search(look: &mut Look, attempt: &Attempt, jobs: &[JobInfo]) {
     let (mut keeps_names, mut stranger, mut untold) = (false, false, false);
     for info in jobs {
         let name = info.name.as_deref().unwrap_or_default();
+        look.counts |= info.impressions_completed.is_some_and(|n| n > 0);
         if info.state.is_none_or(JobState::is_final)
             && let Some(end) = info.time_at_completed.map(i64::from)
         {

@@ -6,7 +6,8 @@
 //! 1. no document byte was written (the attempt never got past Create-Job; an orphan is canceled first);
 //! 2. the printer's final IPP answer was an error (handled where the answer arrives, not here);
 //! 3. the job is canceled or aborted with 0 impressions, or still waits for its document (then it is canceled first).
-//!    Many printers never count: their 0 counts only for a job that they never began, or never had whole;
+//!    Many printers never count: their 0 counts only for a job that they never began, or never had whole. Where another
+//!    job in the list has impressions, the printer does count, and its 0 is taken as it is;
 //! 4. the printer's history provably covers the attempt: no restart since, the completed list still holds a job that
 //!    ended before the attempt began, and ours is in neither list.
 //!
@@ -105,6 +106,8 @@ pub struct Look {
     pub printer_up_time: Option<i64>,
     /// Smallest `time-at-completed` in the completed list, on the printer's up-time clock.
     pub earliest_end: Option<i64>,
+    /// Some job in the lists has impressions: the printer counts them.
+    pub counts: bool,
     /// Both job lists were read whole (not cut by a limit, no error).
     pub lists_complete: bool,
 }
@@ -142,7 +145,9 @@ pub fn judge(attempt: &Attempt, look: &Look, now: Timestamp) -> Verdict {
                 Verdict::InProgress(found.clone())
             }
             _ if no_document_byte => Verdict::NothingPrinted("no document byte was sent"),
-            JobState::Canceled | JobState::Aborted if found.ended_unprinted() => {
+            JobState::Canceled | JobState::Aborted
+                if found.ended_unprinted() || (look.counts && found.impressions == Some(0)) =>
+            {
                 Verdict::NothingPrinted("the printer ended the job with 0 impressions")
             }
             JobState::Completed => Verdict::Completed(found.clone()),
@@ -205,7 +210,7 @@ mod tests {
     }
 
     fn look(found: Option<Found>) -> Look {
-        Look { found, printer_up_time: Some(1030), earliest_end: Some(500), lists_complete: true }
+        Look { found, printer_up_time: Some(1030), earliest_end: Some(500), counts: false, lists_complete: true }
     }
 
     #[test]
@@ -264,6 +269,18 @@ mod tests {
         ended.began = true;
         assert!(!ended.ended_waiting());
         assert!(!found(JobState::Canceled, Some(1)).ended_waiting());
+    }
+
+    #[test]
+    fn zero_impressions_are_taken_as_they_are_from_a_printer_that_counts() {
+        let created = attempt(Phase::Created { printer_job_id: 7 });
+        let mut began = found(JobState::Canceled, Some(0));
+        began.began = true;
+        let counting = Look { counts: true, ..look(Some(began.clone())) };
+        assert!(matches!(judge(&created, &counting, later(5)), Verdict::NothingPrinted(_)));
+        began.impressions = None;
+        let silent = Look { counts: true, ..look(Some(began)) };
+        assert!(matches!(judge(&created, &silent, later(5)), Verdict::Canceled(_)));
     }
 
     #[test]
