@@ -11,9 +11,29 @@ pub enum EndpointKind {
     Ipps,
     /// IPP over plain HTTP (RFC 8010).
     Ipp,
+    /// The document as it is, over TCP, usually port 9100 ("raw", "JetDirect").
+    AppSocket,
+    /// Line Printer Daemon (RFC 1179).
+    Lpd,
 }
 
-/// Where and how one printer takes IPP.
+impl EndpointKind {
+    /// The port that its URI leaves out.
+    pub fn default_port(self) -> u16 {
+        match self {
+            Self::Ipps | Self::Ipp => 631,
+            Self::AppSocket => 9100,
+            Self::Lpd => 515,
+        }
+    }
+
+    /// Whether it may be asked questions. A print port never is: whatever is written there may come out on paper.
+    pub fn is_ipp(self) -> bool {
+        matches!(self, Self::Ipps | Self::Ipp)
+    }
+}
+
+/// Where and how one printer takes documents.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Which protocol.
@@ -27,22 +47,25 @@ pub struct Endpoint {
     pub scope_id: u32,
     /// TCP port, 1 to 65535.
     pub port: u16,
-    /// Resource path with its leading slash (`/ipp/print`).
+    /// Resource path with its leading slash (`/ipp/print`); for LPD the queue (`/auto`), for AppSocket empty.
     pub path: String,
 }
 
 impl Endpoint {
-    /// The `printer-uri` (RFC 8011 §5.4.1): scheme, host, port when it is not 631, path.
+    /// The `printer-uri` (RFC 8011 §5.4.1): scheme, host, port when it is not the usual one, path. AppSocket and LPD are
+    /// written as CUPS writes them (`socket://`, `lpd://`).
     pub fn uri(&self) -> String {
         let scheme = match self.kind {
             EndpointKind::Ipps => "ipps",
             EndpointKind::Ipp => "ipp",
+            EndpointKind::AppSocket => "socket",
+            EndpointKind::Lpd => "lpd",
         };
         let host = match self.host.parse::<IpAddr>() {
             Ok(IpAddr::V6(v6)) => format!("[{v6}]"),
             _ => self.host.clone(),
         };
-        if self.port == 631 {
+        if self.port == self.kind.default_port() {
             format!("{scheme}://{host}{}", self.path)
         } else {
             format!("{scheme}://{host}:{}{}", self.port, self.path)

@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 pub enum Source {
     /// Internet Printing Protocol.
     Ipp,
+    /// Simple Network Management Protocol: Host Resources MIB and Printer-MIB.
+    Snmp,
 }
 
 /// `printer-state` (RFC 8011 §5.4.11).
