@@ -24,6 +24,7 @@ mod frame;
 mod ipc;
 mod link;
 mod policy;
+mod profile;
 pub mod shadow;
 mod topic;
 
@@ -31,6 +32,7 @@ pub use self::component::ReportedState;
 pub use self::configuration::ConfigurationError;
 pub use self::ipc::MAX_OUTBOUND;
 pub use self::link::{LinkStatus, MAX_IN_FLIGHT, MAX_INBOUND, MAX_SUBSCRIPTIONS};
+pub use self::profile::{Limits, Profile};
 
 use self::broker::EmbeddedBroker;
 use self::component::Components;
@@ -74,6 +76,8 @@ pub struct NucleusConfig {
     pub region: String,
     /// The components that may connect.
     pub components: Vec<ComponentConfig>,
+    /// Which runtime is played.
+    pub profile: Profile,
 }
 
 impl NucleusConfig {
@@ -87,6 +91,7 @@ impl NucleusConfig {
             thing_name: thing_name.into(),
             region: "eu-central-1".into(),
             components: vec![component],
+            profile: Profile::default(),
         }
     }
 }
