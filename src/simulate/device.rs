@@ -25,6 +25,8 @@
 //! client is still there; the counters and `job-impressions-completed` move only with an impression on paper; the line in
 //! `printed.jsonl` is on the disk before the job is completed. A power cut forgets every job.
 
+mod view;
+
 use super::fault::{Fault, Faults};
 use super::paper::{Document, Outcome, Paper, Printed};
 use super::profiles::Profile;

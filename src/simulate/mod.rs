@@ -35,18 +35,22 @@
 //! does not interpret documents beyond counting their pages.
 
 mod announce;
+mod appsocket;
 mod attributes;
 mod control;
 mod device;
 mod fault;
 mod frame;
+mod lpd;
 mod paper;
 pub mod profiles;
 mod server;
 mod service;
+mod snmp;
 mod spec;
 mod tls;
 mod values;
+mod view;
 
 pub use fault::{Fault, LossyOperation, UnknownFault};
 pub use paper::{Outcome, Printed};
@@ -122,8 +126,14 @@ pub struct PrinterInfo {
     pub uri: String,
     /// `ipps://…`, when it speaks TLS.
     pub uris: Option<String>,
-    /// Where it listens.
+    /// Where it listens for IPP.
     pub address: SocketAddr,
+    /// Where its SNMP agent listens.
+    pub snmp: Option<SocketAddr>,
+    /// Where it listens for AppSocket.
+    pub appsocket: Option<SocketAddr>,
+    /// Where it listens for LPD.
+    pub lpd: Option<SocketAddr>,
     /// `printer-uuid` without `urn:uuid:`.
     pub uuid: String,
     /// Serial number.
@@ -163,9 +173,19 @@ struct Printer {
     spec: PrinterSpec,
     identity: Identity,
     address: SocketAddr,
+    /// Addresses of the other protocols, ports found at the first start kept over power cycles.
+    ports: Mutex<Ports>,
     directory: PathBuf,
     shared: Arc<Shared>,
     power: Mutex<Option<Power>>,
+}
+
+/// Where a printer listens, besides IPP.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ports {
+    snmp: Option<SocketAddr>,
+    appsocket: Option<SocketAddr>,
+    lpd: Option<SocketAddr>,
 }
 
 /// What runs while the power is on.
@@ -289,7 +309,7 @@ impl Inner {
         let (printer, listener) = Printer::prepare(spec, seed, paper).await?;
         self.printers.push(printer);
         match self.printers.last() {
-            Some(printer) => printer.switch_on(listener, self.announcer.as_ref()),
+            Some(printer) => printer.switch_on(listener, self.announcer.as_ref()).await,
             None => Ok(()),
         }
     }
@@ -341,7 +361,7 @@ impl Inner {
         }
         let listener = listen(&printer.spec.name, printer.address).await?;
         printer.shared.device().power_on(Instant::now());
-        printer.switch_on(listener, self.announcer.as_ref())
+        printer.switch_on(listener, self.announcer.as_ref()).await
     }
 
     fn replace_certificate(&self, printer: &str) -> Result<(), SimulateError> {
@@ -404,7 +424,14 @@ impl Printer {
             device.faults.set(fault.clone());
         }
         let shared = Arc::new(Shared { device: Mutex::new(device), wake: Notify::new(), reach, tls: Mutex::new(tls) });
-        let printer = Printer { spec, identity, address, directory, shared, power: Mutex::new(None) };
+        let (services, ip) = (spec.profile.services, spec.address);
+        let at = |there: bool, port: Option<u16>| port.filter(|_| there).map(|port| SocketAddr::new(ip, port));
+        let ports = Mutex::new(Ports {
+            snmp: at(services.snmp != profiles::Snmp::None, spec.snmp_port),
+            appsocket: at(services.appsocket, spec.appsocket_port),
+            lpd: at(!services.lpd.is_empty(), spec.lpd_port),
+        });
+        let printer = Printer { spec, identity, address, ports, directory, shared, power: Mutex::new(None) };
         Ok((printer, listener))
     }
 
@@ -412,8 +439,31 @@ impl Printer {
         self.power.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn switch_on(&self, listener: TcpListener, announcer: Option<&Announcer>) -> Result<(), SimulateError> {
+    fn ports(&self) -> std::sync::MutexGuard<'_, Ports> {
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn switch_on(&self, listener: TcpListener, announcer: Option<&Announcer>) -> Result<(), SimulateError> {
         let (off, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let mut ports = *self.ports();
+        if let Some(address) = &mut ports.snmp {
+            let name = || self.spec.name.clone();
+            let at = *address;
+            *address = snmp::start(self.shared.clone(), at, off.clone(), &tasks)
+                .await
+                .map_err(|error| SimulateError::Listen { name: name(), address: at, error })?;
+        }
+        if let Some(address) = &mut ports.appsocket {
+            let listener = listen(&self.spec.name, *address).await?;
+            *address = listener.local_addr().unwrap_or(*address);
+            tasks.spawn(appsocket::listen(self.shared.clone(), listener, off.clone(), tasks.clone()));
+        }
+        if let Some(address) = &mut ports.lpd {
+            let listener = listen(&self.spec.name, *address).await?;
+            *address = listener.local_addr().unwrap_or(*address);
+            tasks.spawn(lpd::listen(self.shared.clone(), listener, off.clone(), tasks.clone()));
+        }
+        *self.ports() = ports;
         tasks.spawn(server::print(self.shared.clone(), off.clone()));
         tasks.spawn(server::listen(self.shared.clone(), listener, off.clone(), tasks.clone()));
         let services = match announcer {
@@ -446,11 +496,15 @@ impl Printer {
 
     fn info(&self) -> PrinterInfo {
         let reach = self.shared.reach.clone();
+        let ports = *self.ports();
         PrinterInfo {
             name: self.spec.name.clone(),
             uri: reach.uri,
             uris: reach.uris,
             address: self.address,
+            snmp: ports.snmp,
+            appsocket: ports.appsocket,
+            lpd: ports.lpd,
             uuid: self.identity.uuid.clone(),
             serial: self.identity.serial.clone(),
             make: self.spec.profile.make.to_owned(),

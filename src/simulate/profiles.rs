@@ -38,6 +38,36 @@ pub struct Profile {
     pub kind: &'static str,
     /// Impressions a device of this kind had printed before it was simulated.
     pub impressions_before: i64,
+    /// The protocols it speaks.
+    pub services: Services,
+}
+
+/// The protocols a kind of device speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Services {
+    /// IPP (and, where the office asks for it, IPPS).
+    pub ipp: bool,
+    /// AppSocket.
+    pub appsocket: bool,
+    /// AppSocket and LPD understand PJL and answer it.
+    pub pjl: bool,
+    /// LPD queues; empty without LPD.
+    pub lpd: &'static [&'static str],
+    /// SNMP.
+    pub snmp: Snmp,
+}
+
+/// The SNMP of a kind of device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Snmp {
+    /// None.
+    None,
+    /// Version 1 only: one unknown object fails the whole Get.
+    V1,
+    /// Versions 1 and 2c.
+    V2c,
+    /// Versions 1, 2c and 3.
+    V3,
 }
 
 /// One size of media.
@@ -52,7 +82,7 @@ pub struct Media {
 }
 
 /// One input tray.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct TraySpec {
     /// `media-source` keyword and the tray's name.
     pub source: &'static str,
@@ -65,7 +95,7 @@ pub struct TraySpec {
 }
 
 /// One supply.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct SupplySpec {
     /// `marker-types` keyword, also the type in `printer-supply` (camel case is made of it).
     pub kind: &'static str,
@@ -129,6 +159,7 @@ pub static PROFILES: &[Profile] = &[
         ],
         kind: "document,envelope",
         impressions_before: 12_840,
+        services: Services { ipp: true, appsocket: true, pjl: true, lpd: &["lp", "print"], snmp: Snmp::V3 },
     },
     Profile {
         key: "mono-laser",
@@ -157,6 +188,7 @@ pub static PROFILES: &[Profile] = &[
         ],
         kind: "document",
         impressions_before: 90_210,
+        services: Services { ipp: true, appsocket: true, pjl: true, lpd: &["lp"], snmp: Snmp::V2c },
     },
     Profile {
         key: "label",
@@ -182,6 +214,7 @@ pub static PROFILES: &[Profile] = &[
         }],
         kind: "label,roll",
         impressions_before: 400_100,
+        services: Services { ipp: true, appsocket: true, pjl: false, lpd: &[], snmp: Snmp::V2c },
     },
 ];
 

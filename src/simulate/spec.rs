@@ -61,6 +61,12 @@ pub struct PrinterSpec {
     pub address: IpAddr,
     /// TCP port; 0 takes a free one and keeps it over power cycles.
     pub port: u16,
+    /// UDP port of its SNMP agent, when its profile has one: 0 takes a free one, `None` leaves it out.
+    pub snmp_port: Option<u16>,
+    /// TCP port of AppSocket, likewise.
+    pub appsocket_port: Option<u16>,
+    /// TCP port of LPD, likewise.
+    pub lpd_port: Option<u16>,
     /// Speaks TLS as well, on the same port.
     pub tls: bool,
     /// `printer-location` and the TXT key `note`.
@@ -85,6 +91,9 @@ impl PrinterSpec {
             profile: profiles::default_profile(),
             address,
             port: 0,
+            snmp_port: Some(0),
+            appsocket_port: Some(0),
+            lpd_port: Some(0),
             tls: false,
             location: "2nd floor".to_owned(),
             priority: 30,
