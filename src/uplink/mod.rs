@@ -14,8 +14,10 @@
 //! Not here: what messages say (`jobs`, `hub`), when the link is made anew (`cloud::greengrass::Link`).
 
 mod status;
+mod view;
 
 pub use status::GatewayFacts;
+pub use view::View;
 
 use crate::cloud::Command;
 use crate::cloud::greengrass::{Link, LinkEvent, PublishError};
@@ -87,6 +89,8 @@ pub struct Parts {
     pub shadow_limits: lane::Limits,
     /// Cancelled before the uplink is, when the whole gateway stops: only then does it say "stopping".
     pub farewell: CancellationToken,
+    /// Where others read how it goes.
+    pub view: watch::Sender<View>,
 }
 
 /// How the uplink ended.
@@ -110,6 +114,7 @@ pub async fn run(parts: Parts, cancel: CancellationToken) -> Ended {
         up: false,
         results,
         heard: Timestamp::now(),
+        answered: false,
         published: false,
         cured: None,
         told: None,
@@ -132,6 +137,8 @@ struct Uplink {
     results: mpsc::Sender<Sent>,
     /// When the cloud's side was last heard: an echo, or an answer to a shadow update.
     heard: Timestamp,
+    /// It was heard in this run.
+    answered: bool,
     /// The nucleus took the last publish.
     published: bool,
     /// When the link was last made anew for its silence.
@@ -170,6 +177,7 @@ impl Uplink {
                     STORE_PAUSE
                 }
             };
+            self.publish_view();
             let wake = self.parts.wake.clone();
             tokio::select! {
                 biased;
@@ -285,6 +293,7 @@ impl Uplink {
             self.window.link_up(now);
         }
         self.heard = now;
+        self.answered = true;
     }
 
     /// Asks for its own echo when nothing else told for long that the way to the cloud and back is open.
