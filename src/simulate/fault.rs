@@ -14,10 +14,14 @@
 //! | `nested[:BYTES]` | answers carry one collection nested BYTES/16 deep, default 320 KB |
 //! | `busy` | Print-Job, Create-Job and Validate-Job answer server-error-busy |
 //! | `no-create-job` | Create-Job and Send-Document are not supported and not announced |
+//! | `snmp-…` | what is wrong with the SNMP agent: the words are in the module `snmp::fault` |
 //!
 //! The hostile answers (`garbage` to `nested`) come after the request was carried out, so a document that was
 //! received whole is printed; a fault with TIMES clears itself after that many uses.
 
+pub use super::snmp::fault::SnmpFault;
+
+use super::snmp::fault::WORDS;
 use std::fmt;
 use std::str::FromStr;
 
@@ -69,14 +73,16 @@ pub enum Fault {
     Busy,
     /// Only Print-Job.
     NoCreateJob,
+    /// Something of the SNMP agent.
+    Snmp(SnmpFault),
 }
 
 /// A text that names no fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no fault: use out-of-paper, slow-pages:MS, slow-bytes:N, drop-after:N[:TIMES], \
-     lose-answer[:OPERATION][:TIMES], garbage, garbage-http, trickle[:MS], huge[:BYTES], nested[:BYTES], busy or \
-     no-create-job"
+     lose-answer[:OPERATION][:TIMES], garbage, garbage-http, trickle[:MS], huge[:BYTES], nested[:BYTES], busy, \
+     no-create-job, {WORDS}"
 )]
 pub struct UnknownFault(pub String);
 
@@ -96,6 +102,7 @@ impl Fault {
             Fault::Nested(_) => "nested",
             Fault::Busy => "busy",
             Fault::NoCreateJob => "no-create-job",
+            Fault::Snmp(fault) => fault.kind(),
         }
     }
 }
@@ -154,7 +161,7 @@ impl FromStr for Fault {
             "nested" => most(1, number(0, Some(320_000)).map(Fault::Nested)),
             "busy" => most(0, Some(Fault::Busy)),
             "no-create-job" => most(0, Some(Fault::NoCreateJob)),
-            _ => None,
+            _ => SnmpFault::parse(kind, &rest).map(Fault::Snmp),
         }
         .ok_or_else(|| UnknownFault(text.to_owned()))
     }
@@ -162,6 +169,9 @@ impl FromStr for Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Fault::Snmp(fault) = self {
+            return fault.fmt(f);
+        }
         f.write_str(self.kind())?;
         match self {
             Fault::SlowPages(n) | Fault::SlowBytes(n) | Fault::Trickle(n) | Fault::Huge(n) | Fault::Nested(n) => {
@@ -207,6 +217,14 @@ impl Faults {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Fault> {
         self.0.iter()
+    }
+
+    /// What is wrong with the SNMP agent.
+    pub(super) fn snmp(&self) -> impl Iterator<Item = SnmpFault> {
+        self.0.iter().filter_map(|fault| match fault {
+            Fault::Snmp(fault) => Some(*fault),
+            _ => None,
+        })
     }
 
     pub(super) fn page_millis(&self) -> Option<u64> {
@@ -286,6 +304,9 @@ mod tests {
             "nested:320000",
             "busy",
             "no-create-job",
+            "snmp-silent",
+            "snmp-slow:5000",
+            "snmp-loop",
         ] {
             assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);
         }

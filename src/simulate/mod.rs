@@ -46,13 +46,13 @@ mod paper;
 pub mod profiles;
 mod server;
 mod service;
-mod snmp;
+pub mod snmp;
 mod spec;
 mod tls;
 mod values;
 mod view;
 
-pub use fault::{Fault, LossyOperation, UnknownFault};
+pub use fault::{Fault, LossyOperation, SnmpFault, UnknownFault};
 pub use paper::{Outcome, Printed};
 pub use spec::{History, Interfaces, Mdns, OfficeConfig, PrinterSpec, default_printers};
 

@@ -1,5 +1,7 @@
 //! The SNMP agent of a simulated printer.
 
+pub mod fault;
+
 use super::server::Shared;
 use std::io;
 use std::net::SocketAddr;
