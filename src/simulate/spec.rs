@@ -2,6 +2,7 @@
 
 use super::fault::Fault;
 use super::profiles::{self, Profile};
+use super::snmp::Access;
 use sha2::{Digest, Sha256};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -63,6 +64,10 @@ pub struct PrinterSpec {
     pub port: u16,
     /// UDP port of its SNMP agent, when its profile has one: 0 takes a free one, `None` leaves it out.
     pub snmp_port: Option<u16>,
+    /// Who may ask its SNMP agent.
+    pub snmp_access: Access,
+    /// A recording (`.snmprec`) that its SNMP agent serves instead of objects of its own.
+    pub snmp_records: Option<PathBuf>,
     /// TCP port of AppSocket, likewise.
     pub appsocket_port: Option<u16>,
     /// TCP port of LPD, likewise.
@@ -92,6 +97,8 @@ impl PrinterSpec {
             address,
             port: 0,
             snmp_port: Some(0),
+            snmp_access: Access::default(),
+            snmp_records: None,
             appsocket_port: Some(0),
             lpd_port: Some(0),
             tls: false,
