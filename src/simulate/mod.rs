@@ -46,13 +46,13 @@ mod paper;
 pub mod profiles;
 mod server;
 mod service;
-mod snmp;
+pub mod snmp;
 mod spec;
 mod tls;
 mod values;
 mod view;
 
-pub use fault::{Fault, LossyOperation, UnknownFault};
+pub use fault::{Fault, LossyOperation, SnmpFault, UnknownFault};
 pub use paper::{Outcome, Printed};
 pub use spec::{History, Interfaces, Mdns, OfficeConfig, PrinterSpec, default_printers};
 
@@ -112,6 +112,9 @@ pub enum SimulateError {
         /// What is wrong.
         error: io::Error,
     },
+    /// The recording that a printer's SNMP agent is to serve.
+    #[error(transparent)]
+    Recording(#[from] snmp::RecordError),
     /// The mDNS responder.
     #[error("mDNS announcements: {0}")]
     Mdns(mdns_sd::Error),
@@ -176,6 +179,7 @@ struct Printer {
     /// Addresses of the other protocols, ports found at the first start kept over power cycles.
     ports: Mutex<Ports>,
     directory: PathBuf,
+    recording: Option<Arc<snmp::Recording>>,
     shared: Arc<Shared>,
     power: Mutex<Option<Power>>,
 }
@@ -414,7 +418,7 @@ impl Printer {
         let mut device = Device::new(
             identity.clone(),
             spec.profile,
-            spec.history,
+            spec.history.unwrap_or(spec.profile.history),
             spec.page_time,
             spec.time_out,
             paper,
@@ -423,15 +427,23 @@ impl Printer {
         for fault in &spec.faults {
             device.faults.set(fault.clone());
         }
-        let shared = Arc::new(Shared { device: Mutex::new(device), wake: Notify::new(), reach, tls: Mutex::new(tls) });
+        let shared = Arc::new(Shared {
+            device: Mutex::new(device),
+            wake: Notify::new(),
+            reach,
+            tls: Mutex::new(tls),
+            queues: spec.profile.services.lpd.iter().map(|queue| (*queue).to_owned()).collect(),
+            server: Mutex::default(),
+        });
         let (services, ip) = (spec.profile.services, spec.address);
         let at = |there: bool, port: Option<u16>| port.filter(|_| there).map(|port| SocketAddr::new(ip, port));
         let ports = Mutex::new(Ports {
-            snmp: at(services.snmp != profiles::Snmp::None, spec.snmp_port),
+            snmp: at(services.snmp != profiles::Snmp::None || spec.snmp_records.is_some(), spec.snmp_port),
             appsocket: at(services.appsocket, spec.appsocket_port),
             lpd: at(!services.lpd.is_empty(), spec.lpd_port),
         });
-        let printer = Printer { spec, identity, address, ports, directory, shared, power: Mutex::new(None) };
+        let recording = spec.snmp_records.as_deref().map(|path| recording(&spec.name, path)).transpose()?;
+        let printer = Printer { spec, identity, address, ports, directory, recording, shared, power: Mutex::new(None) };
         Ok((printer, listener))
     }
 
@@ -449,7 +461,8 @@ impl Printer {
         if let Some(address) = &mut ports.snmp {
             let name = || self.spec.name.clone();
             let at = *address;
-            *address = snmp::start(self.shared.clone(), at, off.clone(), &tasks)
+            let (recording, access) = (self.recording.clone(), self.spec.snmp_access.clone());
+            *address = snmp::start(self.shared.clone(), recording, access, at, off.clone(), &tasks)
                 .await
                 .map_err(|error| SimulateError::Listen { name: name(), address: at, error })?;
         }
@@ -488,7 +501,7 @@ impl Printer {
         if tokio::time::timeout(SHUTDOWN, power.tasks.wait()).await.is_err() {
             tracing::warn!(printer = %self.spec.name, "connections still open");
         }
-        self.shared.device().power_off();
+        self.shared.device().power_off(false, Instant::now());
         if let Some(announcer) = announcer {
             announcer.unregister(&power.services).await;
         }
@@ -514,6 +527,14 @@ impl Printer {
             files: self.directory.clone(),
         }
     }
+}
+
+fn recording(printer: &str, path: &Path) -> Result<Arc<snmp::Recording>, SimulateError> {
+    let (recording, bad) = snmp::Recording::load(path)?;
+    for line in &bad {
+        tracing::warn!(%printer, file = %path.display(), "not served: {line}");
+    }
+    Ok(Arc::new(recording))
 }
 
 async fn listen(name: &str, address: SocketAddr) -> Result<TcpListener, SimulateError> {
