@@ -11,9 +11,9 @@ use super::kind::{Kind, RECORDED_LONGEST};
 use super::message::CommunityRequest;
 use super::objects::{Looping, Objects};
 use super::record::Recording;
-use super::synthetic::{Moment, Printer};
+use super::synthetic::{Layout, Moment, Printers};
 use super::usm::{Engine, Received};
-use crate::simulate::profiles::Snmp;
+use crate::simulate::profiles::{AsleepSnmp, Snmp};
 use crate::simulate::server::Shared;
 use async_snmp::pdu::{Pdu, PduType};
 use async_snmp::{ErrorStatus, Value, Version};
@@ -143,14 +143,19 @@ impl Agent {
 
     /// The answer to a datagram, when there is one.
     fn handle(&self, datagram: &[u8], now: Instant) -> Option<Sent> {
-        let faults = self.faults();
-        if faults.contains(&SnmpFault::Silent) {
+        let (faults, asleep) = self.state(now);
+        if faults.contains(&SnmpFault::Silent) || asleep == AsleepSnmp::Silent {
             return None;
         }
-        let after = faults.iter().find_map(|fault| match fault {
+        let slow = faults.iter().find_map(|fault| match fault {
             SnmpFault::Slow(millis) => Some(Duration::from_millis(*millis)),
             _ => None,
         });
+        let asleep = match asleep {
+            AsleepSnmp::Slow(after) => after,
+            AsleepSnmp::Answers | AsleepSnmp::Silent => Duration::ZERO,
+        };
+        let after = slow.unwrap_or_default() + asleep;
         let datagram = Bytes::copy_from_slice(datagram);
         let mut answer = match version_of(&datagram)? {
             3 => self.user(&datagram, &faults, now)?,
@@ -162,13 +167,18 @@ impl Agent {
         if faults.contains(&SnmpFault::Truncated) {
             answer.truncate(answer.len() / 2);
         }
-        Some(Sent { answer, after: after.unwrap_or_default() })
+        Some(Sent { answer, after })
     }
 
-    fn faults(&self) -> Vec<SnmpFault> {
+    /// What is wrong with the agent, and how it is while the printer sleeps.
+    fn state(&self, now: Instant) -> (Vec<SnmpFault>, AsleepSnmp) {
         match &self.source {
-            Source::Live(shared) | Source::Recorded(_, Some(shared)) => shared.device().faults.snmp().collect(),
-            Source::Recorded(_, None) => Vec::new(),
+            Source::Live(shared) | Source::Recorded(_, Some(shared)) => {
+                let device = shared.device();
+                let asleep = if device.asleep(now) { device.profile.asleep } else { AsleepSnmp::Answers };
+                (device.faults.snmp().collect(), asleep)
+            }
+            Source::Recorded(_, None) => (Vec::new(), AsleepSnmp::Answers),
         }
     }
 
@@ -269,9 +279,11 @@ impl Agent {
         match &self.source {
             Source::Recorded(recording, _) => ask(recording.context(context)?),
             Source::Live(shared) => {
-                let moment = moment(shared, self.kind?, now);
-                let layout = moment.layout();
-                ask(&Printer { layout: &layout, moment: &moment })
+                let kind = self.kind?;
+                let behind = shared.behind_address();
+                let moments: Vec<Moment> = behind.iter().map(|shared| moment(shared, kind, now)).collect();
+                let layout = Layout::of(&moments);
+                ask(&Printers { layout: &layout, moments: &moments })
             }
         }
     }

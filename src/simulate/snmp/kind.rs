@@ -65,7 +65,7 @@ pub(super) enum Private {
 
 /// As HP builds them.
 static HP: Kind = Kind {
-    profiles: &["office-colour", "mfp", "colour-laser", "color-laser", "print-server"],
+    profiles: &["office-colour"],
     enterprise: 11,
     product: &[2, 3, 9, 1],
     device: 1,
@@ -83,9 +83,46 @@ static HP: Kind = Kind {
     ],
 };
 
+/// As HP built them: a JetDirect card in a printer of the nineties, version 1.
+static JETDIRECT: Kind = Kind {
+    profiles: &["old-mono", "print-server"],
+    enterprise: 11,
+    product: &[2, 3, 9, 1],
+    device: 1,
+    longest: 484,
+    error_state: ErrorState::One,
+    card: Some("HP ETHERNET MULTI-ENVIRONMENT,ROM A.08.32,JETDIRECT,JD33,EEPROM"),
+    contexts: &[],
+    hides_serial: true,
+    vendor: &[
+        (&[11, 2, 3, 9, 1, 1, 7, 0], Private::DeviceId),
+        (&[11, 2, 3, 9, 4, 2, 1, 1, 3, 3, 0], Private::Serial),
+        (&[11, 2, 3, 9, 4, 2, 1, 4, 1, 2, 5, 0], Private::Total),
+    ],
+};
+
+/// As Kyocera builds them: one sysObjectID for every model.
+static KYOCERA: Kind = Kind {
+    profiles: &["mfp"],
+    enterprise: 1347,
+    product: &[41],
+    device: 1,
+    longest: 1472,
+    error_state: ErrorState::Two,
+    card: None,
+    contexts: &[],
+    hides_serial: false,
+    vendor: &[
+        (&[1347, 40, 10, 1, 1, 5, 1], Private::Name),
+        (&[1347, 43, 5, 1, 1, 28, 1], Private::Serial),
+        (&[1347, 43, 5, 4, 1, 5, 1, 1], Private::Firmware),
+        (&[1347, 43, 10, 1, 1, 12, 1, 1], Private::Total),
+    ],
+};
+
 /// As Brother builds them: a network card of its own, the true percentages in a private block.
 static BROTHER: Kind = Kind {
-    profiles: &["mono-laser", "old-mono", "old-laser", "old-mono-laser"],
+    profiles: &["mono-laser"],
     enterprise: 2435,
     product: &[2, 3, 9, 1],
     device: 1,
@@ -160,7 +197,10 @@ static PLAIN: Kind = Kind {
 /// The agent of this profile.
 pub(super) fn kind(profile: &Profile) -> &'static Kind {
     let fallback = if profile.services.snmp == Snmp::V3 { &HP } else { &PLAIN };
-    [&HP, &BROTHER, &ZEBRA, &EPSON].into_iter().find(|kind| kind.profiles.contains(&profile.key)).unwrap_or(fallback)
+    [&HP, &JETDIRECT, &KYOCERA, &BROTHER, &ZEBRA, &EPSON]
+        .into_iter()
+        .find(|kind| kind.profiles.contains(&profile.key))
+        .unwrap_or(fallback)
 }
 
 /// A recording is served with the longest message that Ethernet carries whole.

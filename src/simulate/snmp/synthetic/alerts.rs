@@ -13,12 +13,10 @@ const COLUMNS: std::ops::RangeInclusive<u32> = 2..=9;
 const UNKNOWN: i32 = -2;
 
 /// The value of this instance.
-pub(super) fn get(view: &View, device: u32, oid: &Oid) -> Option<Value> {
-    if view.alerts.is_empty() {
-        return None;
-    }
+pub(super) fn get<'a>(mut devices: impl Iterator<Item = (u32, &'a View)>, oid: &Oid) -> Option<Value> {
     match oid.arcs().strip_prefix(MIB_2.as_slice())?.strip_prefix(ENTRY.as_slice())? {
-        [column, at, index] if *at == device => {
+        [column, at, index] => {
+            let (_, view) = devices.find(|(device, _)| device == at)?;
             view.alerts.iter().find(|alert| alert.index == *index).and_then(|alert| value(alert, *column))
         }
         _ => None,
@@ -26,15 +24,13 @@ pub(super) fn get(view: &View, device: u32, oid: &Oid) -> Option<Value> {
 }
 
 /// The first instance behind this identifier.
-pub(super) fn next(view: &View, device: u32, oid: &Oid) -> Option<(Oid, Value)> {
-    if view.alerts.is_empty() {
-        return None;
-    }
-    let mut rows: Vec<&AlertView> = view.alerts.iter().collect();
-    rows.sort_by_key(|alert| alert.index);
+pub(super) fn next<'a>(devices: impl Iterator<Item = (u32, &'a View)>, oid: &Oid) -> Option<(Oid, Value)> {
+    let mut rows: Vec<(u32, &AlertView)> =
+        devices.flat_map(|(device, view)| view.alerts.iter().map(move |alert| (device, alert))).collect();
+    rows.sort_by_key(|(device, alert)| (*device, alert.index));
     COLUMNS
-        .flat_map(|column| rows.iter().map(move |alert| (column, *alert)))
-        .map(|(column, alert)| {
+        .flat_map(|column| rows.iter().map(move |(device, alert)| (column, *device, *alert)))
+        .map(|(column, device, alert)| {
             (Oid::new(MIB_2.into_iter().chain(ENTRY).chain([column, device, alert.index])), column, alert)
         })
         .find(|(at, ..)| at > oid)

@@ -11,13 +11,23 @@ const INTERFACES: u32 = 2;
 const HOST: u32 = 25;
 const ENTITY: u32 = 47;
 /// hrDeviceIndex of the printer's network card: far from the printers.
-const CARD: u32 = 10;
+const CARD: u32 = 100;
 
 pub(super) fn lay_out(b: &mut Builder<'_>) {
     system(b);
     interfaces(b);
     host(b);
     entity(b);
+}
+
+/// hrDeviceType: hrDeviceTypes.n.
+fn device_type(n: u32) -> Value {
+    Value::ObjectIdentifier(Oid::new(MIB_2.into_iter().chain([HOST, 3, 1, n])))
+}
+
+/// hrDeviceEntry.
+fn hr_device(column: u32) -> [u32; 5] {
+    [HOST, 3, 2, 1, column]
 }
 
 fn system(b: &mut Builder<'_>) {
@@ -59,8 +69,6 @@ fn interfaces(b: &mut Builder<'_>) {
 
 fn host(b: &mut Builder<'_>) {
     let device = b.moment.kind.device;
-    let device_type = |n: u32| Value::ObjectIdentifier(Oid::new(MIB_2.into_iter().chain([HOST, 3, 1, n])));
-    let hr_device = |column| [HOST, 3, 2, 1, column];
     b.read(&[HOST, 1, 1], &[0], 0, |m, _| Value::TimeTicks(m.view.up_time_ticks));
     b.fixed(&[HOST, 2, 2], &[0], Value::Integer(262_144));
     // Devices before the printer, on kinds whose printer is not the first: the processor and others.
@@ -72,12 +80,6 @@ fn host(b: &mut Builder<'_>) {
         b.fixed(&hr_device(5), &[index], Value::Integer(2));
         b.fixed(&hr_device(6), &[index], Value::Counter32(0));
     }
-    b.fixed(&hr_device(1), &[device], integer(device.into()));
-    b.fixed(&hr_device(2), &[device], device_type(5));
-    b.read(&hr_device(3), &[device], 0, |m, _| text(&format!("{} {}", m.view.make, m.view.model)));
-    b.fixed(&hr_device(4), &[device], Value::ObjectIdentifier(Oid::new([0, 0])));
-    b.read(&hr_device(5), &[device], 0, |m, _| Value::Integer(device_status(m)));
-    b.read(&hr_device(6), &[device], 0, |m, _| Value::Counter32(m.view.critical_events));
     b.fixed(&hr_device(1), &[CARD], integer(CARD.into()));
     b.fixed(&hr_device(2), &[CARD], device_type(4));
     b.fixed(&hr_device(3), &[CARD], text("Ethernet 10/100"));
@@ -85,6 +87,17 @@ fn host(b: &mut Builder<'_>) {
     b.fixed(&hr_device(5), &[CARD], Value::Integer(2));
     b.fixed(&hr_device(6), &[CARD], Value::Counter32(0));
     b.fixed(&[HOST, 3, 4, 1, 1], &[CARD], Value::Integer(1));
+}
+
+/// The rows of one printer.
+pub(super) fn printer(b: &mut Builder<'_>) {
+    let device = b.device;
+    b.fixed(&hr_device(1), &[device], integer(device.into()));
+    b.fixed(&hr_device(2), &[device], device_type(5));
+    b.read(&hr_device(3), &[device], 0, |m, _| text(&format!("{} {}", m.view.make, m.view.model)));
+    b.fixed(&hr_device(4), &[device], Value::ObjectIdentifier(Oid::new([0, 0])));
+    b.read(&hr_device(5), &[device], 0, |m, _| Value::Integer(device_status(m)));
+    b.read(&hr_device(6), &[device], 0, |m, _| Value::Counter32(m.view.critical_events));
     b.read(&[HOST, 3, 5, 1, 1], &[device], 0, |m, _| Value::Integer(printer_status(m)));
     b.read(&[HOST, 3, 5, 1, 2], &[device], 0, |m, _| Value::OctetString(error_state(m).into()));
 }

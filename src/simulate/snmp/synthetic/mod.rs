@@ -28,6 +28,9 @@ const ENTERPRISES: [u32; 6] = [1, 3, 6, 1, 4, 1];
 /// Layouts kept; a shape more, and all are made anew as they are asked for.
 const MAX_LAYOUTS: usize = 256;
 
+/// Printers behind one address that an agent shows, each a row of hrDeviceTable.
+const MAX_PRINTERS: usize = 32;
+
 /// A printer at the moment of a question.
 pub(super) struct Moment {
     pub(super) view: View,
@@ -45,17 +48,17 @@ type Read = fn(&Moment, usize) -> Value;
 #[derive(Debug, Clone)]
 enum Object {
     Fixed(Value),
-    Read(Read, u16),
+    /// Of the printer of this number behind the address, and the row.
+    Read(Read, u16, u16),
 }
 
-/// Instances of one shape of printer.
+/// Instances of one shape of printer, or of several behind one address.
 #[derive(Debug)]
 pub(super) struct Layout {
     objects: Sorted<Object>,
-    device: u32,
 }
 
-/// What decides which instances there are.
+/// What decides which instances there are, for each printer.
 #[derive(PartialEq, Eq, Hash)]
 struct Shape {
     profile: &'static str,
@@ -67,32 +70,25 @@ struct Shape {
 
 /// Collects instances.
 struct Builder<'a> {
+    /// The printer whose instances are laid out.
     moment: &'a Moment,
+    /// Its number behind the address, from 0.
+    slot: u16,
+    /// Its hrDeviceIndex.
+    device: u32,
     entries: Vec<(Oid, Object)>,
 }
 
 impl Moment {
-    /// The objects of this moment.
-    pub(super) fn layout(&self) -> Arc<Layout> {
-        static LAYOUTS: LazyLock<Mutex<HashMap<Shape, Arc<Layout>>>> = LazyLock::new(Mutex::default);
+    fn shape(&self) -> Shape {
         let view = &self.view;
-        let shape = Shape {
+        Shape {
             profile: self.profile.key,
             supplies: view.supplies.len(),
             trays: view.trays.len(),
             covers: view.covers.len(),
             console: view.console.len(),
-        };
-        let mut layouts = LAYOUTS.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(layout) = layouts.get(&shape) {
-            return layout.clone();
         }
-        if layouts.len() >= MAX_LAYOUTS {
-            layouts.clear();
-        }
-        let layout = Arc::new(Layout::new(self));
-        layouts.insert(shape, layout.clone());
-        layout
     }
 
     pub(super) fn kind_of(profile: &'static Profile) -> &'static Kind {
@@ -101,45 +97,76 @@ impl Moment {
 }
 
 impl Layout {
-    fn new(moment: &Moment) -> Layout {
-        let mut builder = Builder { moment, entries: Vec::with_capacity(512) };
-        host::lay_out(&mut builder);
-        printer::lay_out(&mut builder);
-        supplies::lay_out(&mut builder);
-        vendor::lay_out(&mut builder);
-        let (objects, doubles) = Sorted::new(builder.entries);
+    /// The instances of these printers, from the first with a row of hrDeviceTable each.
+    pub(super) fn of(moments: &[Moment]) -> Arc<Layout> {
+        static LAYOUTS: LazyLock<Mutex<HashMap<Vec<Shape>, Arc<Layout>>>> = LazyLock::new(Mutex::default);
+        let shape: Vec<Shape> = moments.iter().map(Moment::shape).collect();
+        let mut layouts = LAYOUTS.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(layout) = layouts.get(&shape) {
+            return layout.clone();
+        }
+        if layouts.len() >= MAX_LAYOUTS {
+            layouts.clear();
+        }
+        let layout = Arc::new(Layout::new(moments));
+        layouts.insert(shape, layout.clone());
+        layout
+    }
+
+    fn new(moments: &[Moment]) -> Layout {
+        let mut entries = Vec::with_capacity(512);
+        for (slot, moment) in (0..).zip(moments.iter().take(MAX_PRINTERS)) {
+            let device = moments.first().map_or(1, |first| first.kind.device) + u32::from(slot);
+            let mut builder = Builder { moment, slot, device, entries };
+            if slot == 0 {
+                host::lay_out(&mut builder);
+                vendor::lay_out(&mut builder);
+            }
+            host::printer(&mut builder);
+            printer::lay_out(&mut builder);
+            supplies::lay_out(&mut builder);
+            entries = builder.entries;
+        }
+        printer::port_monitor_scalars(&mut entries, moments);
+        let (objects, doubles) = Sorted::new(entries);
         debug_assert!(doubles.is_empty(), "laid out twice: {doubles:?}");
-        Layout { objects, device: moment.kind.device }
+        Layout { objects }
     }
 }
 
 /// A layout with the values of a moment.
-pub(super) struct Printer<'a> {
+pub(super) struct Printers<'a> {
     pub(super) layout: &'a Layout,
-    pub(super) moment: &'a Moment,
+    pub(super) moments: &'a [Moment],
 }
 
-impl Printer<'_> {
+impl Printers<'_> {
     fn value(&self, object: &Object) -> Value {
         match object {
             Object::Fixed(value) => value.clone(),
-            Object::Read(read, row) => read(self.moment, usize::from(*row)),
+            Object::Read(read, slot, row) => match self.moments.get(usize::from(*slot)) {
+                Some(moment) => read(moment, usize::from(*row)),
+                // Cannot be: the layout was made for as many printers.
+                None => Value::Null,
+            },
         }
+    }
+
+    /// What the printers show, with their hrDeviceIndex.
+    fn devices(&self) -> impl Iterator<Item = (u32, &View)> {
+        let first = self.moments.first().map_or(1, |moment| moment.kind.device);
+        (first..).zip(self.moments.iter().take(MAX_PRINTERS)).map(|(device, moment)| (device, &moment.view))
     }
 }
 
-impl Objects for Printer<'_> {
+impl Objects for Printers<'_> {
     fn get(&self, oid: &Oid) -> Option<Value> {
-        self.layout
-            .objects
-            .get(oid)
-            .map(|object| self.value(object))
-            .or_else(|| alerts::get(&self.moment.view, self.layout.device, oid))
+        self.layout.objects.get(oid).map(|object| self.value(object)).or_else(|| alerts::get(self.devices(), oid))
     }
 
     fn next(&self, oid: &Oid) -> Option<(Oid, Value)> {
         let laid_out = self.layout.objects.after(oid);
-        if let Some(alert) = alerts::next(&self.moment.view, self.layout.device, oid)
+        if let Some(alert) = alerts::next(self.devices(), oid)
             && laid_out.is_none_or(|(at, _)| alert.0 < *at)
         {
             return Some(alert);
@@ -161,7 +188,7 @@ impl Builder<'_> {
     /// An instance below mib-2 that is read when asked for.
     fn read(&mut self, object: &[u32], index: &[u32], row: usize, read: Read) {
         let row = u16::try_from(row).unwrap_or(u16::MAX);
-        self.entries.push((Builder::oid(&MIB_2, &[object, index]), Object::Read(read, row)));
+        self.entries.push((Builder::oid(&MIB_2, &[object, index]), Object::Read(read, self.slot, row)));
     }
 
     /// An instance of Printer-MIB.
@@ -178,12 +205,12 @@ impl Builder<'_> {
 
     fn place(&self, object: &[u32], rows: &[u32]) -> (Vec<u32>, Vec<u32>) {
         let object = [&[PRINTER_MIB], object].concat();
-        (object, [&[self.moment.kind.device], rows].concat())
+        (object, [&[self.device], rows].concat())
     }
 
     /// A private instance.
     fn private(&mut self, object: &[u32], read: Read) {
-        self.entries.push((Builder::oid(&ENTERPRISES, &[object]), Object::Read(read, 0)));
+        self.entries.push((Builder::oid(&ENTERPRISES, &[object]), Object::Read(read, self.slot, 0)));
     }
 
     /// A private instance that never changes.

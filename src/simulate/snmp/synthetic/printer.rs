@@ -1,8 +1,8 @@
 //! The rows of Printer-MIB (RFC 3805) about the printer as a whole: general, covers, localization, media paths,
 //! channels, interpreters, console; and PRINTER-PORT-MONITOR-MIB (PWG 5107.1).
 
-use super::{Builder, Moment, Read, integer, number, text};
-use async_snmp::Value;
+use super::{Builder, ENTERPRISES, Moment, Object, Read, integer, number, text};
+use async_snmp::{Oid, Value};
 use bytes::Bytes;
 
 /// prtGeneral to prtConsoleLights below printmib.
@@ -204,21 +204,18 @@ fn lit(m: &Moment, row: usize) -> bool {
 fn port_monitor(b: &mut Builder<'_>) {
     let at = |object: &[u32]| [&PPM, object].concat();
     let ways = ways(b.moment);
-    let ports = i64::try_from(ways.len()).unwrap_or(0);
-    let device = b.moment.kind.device;
-    b.private_fixed(&at(&[1, 1, 0]), text("en-US"));
-    b.private_fixed(&at(&[1, 2, 0]), Value::Gauge32(1));
-    b.private_fixed(&at(&[1, 3, 0]), Value::Gauge32(u32::try_from(ports).unwrap_or(0)));
-    let printer = |column| at(&[2, 1, 1, column, 1]);
+    let ports = u32::try_from(ways.len()).unwrap_or(0);
+    let (device, index) = (b.device, u32::from(b.slot) + 1);
+    let printer = |column| at(&[2, 1, 1, column, index]);
     b.private(&printer(2), |m, _| text(&format!("{} {}", m.view.make, m.view.model)));
     b.private(&printer(3), |m, _| Value::OctetString(Bytes::copy_from_slice(m.device_id.as_bytes())));
-    b.private_fixed(&printer(4), Value::Gauge32(u32::try_from(ports).unwrap_or(0)));
+    b.private_fixed(&printer(4), Value::Gauge32(ports));
     b.private_fixed(&printer(5), Value::Integer(1));
     b.private_fixed(&printer(6), integer(device.into()));
     b.private_fixed(&printer(7), text("public"));
     b.private_fixed(&printer(8), Value::Integer(1));
     for (row, (kind, name, queue)) in ways.into_iter().enumerate() {
-        let port = |column| at(&[3, 1, 1, column, 1, number(row)]);
+        let port = |column| at(&[3, 1, 1, column, index, number(row)]);
         let target = match kind {
             8 => 515,
             11 => 9100,
@@ -235,5 +232,15 @@ fn port_monitor(b: &mut Builder<'_>) {
         b.private_fixed(&port(7), Value::Integer(0));
         b.private_fixed(&port(8), integer(number(row).into()));
         b.private_fixed(&port(9), Value::Integer(if kind == 8 { 1 } else { 2 }));
+    }
+}
+
+/// ppmGeneral: of all printers behind the address.
+pub(super) fn port_monitor_scalars(entries: &mut Vec<(Oid, Object)>, moments: &[Moment]) {
+    let count = |n: usize| Value::Gauge32(u32::try_from(n).unwrap_or(u32::MAX));
+    let ports = moments.iter().map(|moment| ways(moment).len()).sum();
+    for (scalar, value) in [(1, text("en-US")), (2, count(moments.len())), (3, count(ports))] {
+        let oid = Oid::new(ENTERPRISES.into_iter().chain(PPM).chain([1, scalar, 0]));
+        entries.push((oid, Object::Fixed(value)));
     }
 }

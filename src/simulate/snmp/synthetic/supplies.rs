@@ -149,7 +149,7 @@ fn supply(b: &mut Builder<'_>, row: usize) {
     column(4, |m, row| Value::Integer(if of(m, row, |supply| supply.spec.receptacle) { 4 } else { 3 }));
     column(5, |m, row| Value::Integer(supply_type(of(m, row, |supply| supply.spec.kind))));
     column(6, |m, row| text(of(m, row, |supply| supply.spec.description)));
-    column(7, |_, _| Value::Integer(19));
+    column(7, |m, row| Value::Integer(of(m, row, |supply| supply.unit)));
     column(8, |m, row| integer(of(m, row, |supply| supply.max)));
     column(9, |m, row| integer(of(m, row, |supply| supply.level)));
 }

@@ -35,7 +35,7 @@ fn maintenance(m: &Moment) -> Vec<u8> {
         _ => None,
     };
     let records = m.view.supplies.iter().filter_map(|supply| {
-        let percent = u32::try_from(supply.spec.level).ok()?;
+        let percent = u32::try_from(supply.percent).ok()?;
         Some((code(supply.spec.kind, supply.spec.colorant)?, percent.saturating_mul(100)))
     });
     block(records)
