@@ -25,10 +25,11 @@
 //! client is still there; the counters and `job-impressions-completed` move only with an impression on paper; the line in
 //! `printed.jsonl` is on the disk before the job is completed. A power cut forgets every job.
 
+mod raw;
 mod view;
 
 use super::fault::{Fault, Faults};
-use super::paper::{Document, Outcome, Paper, Printed};
+use super::paper::{Document, Outcome, Paper, Printed, Via};
 use super::profiles::Profile;
 use super::{History, Identity};
 use ipp::attribute::IppAttribute;
@@ -494,10 +495,12 @@ impl Device {
             format: document.format.clone(),
             sha256: document.sha256.clone(),
             bytes: document.bytes,
-            tls: document.tls,
+            tls: document.via == Via::Ipps,
+            via: document.via,
+            garbage: document.garbage,
             copies: job.ticket.copies,
             impressions: job.impressions_done,
-            outcome,
+            outcome: if document.cut_off && outcome == Outcome::Completed { Outcome::Partial } else { outcome },
             at: Timestamp::now(),
         };
         let line = self.paper.print(document, line)?;

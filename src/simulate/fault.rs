@@ -5,14 +5,20 @@
 //! | `out-of-paper` | printer stopped with `media-empty-error`; the job in hand is processing-stopped until cleared |
 //! | `slow-pages:MS` | every page takes MS milliseconds |
 //! | `slow-bytes:N` | request bodies are read at N bytes a second |
+//! | `drop-before[:TIMES]` | a connection is closed as soon as it is there, nothing is read (IPP, AppSocket, LPD) |
+//! | `drop-at:N[:TIMES]` | a connection to the IPP port is reset after exactly N bytes were read of it, whatever they are |
+//! | `answer-after:SECONDS` | the request is carried out, its answer comes so many seconds later |
 //! | `drop-after:N[:TIMES]` | the connection is dropped after N bytes of a document (the document is incomplete: never printed) |
-//! | `lose-answer[:OP][:TIMES]` | the request is carried out in full, then the connection is closed without an answer; OP is `print-job`, `create-job` or `send-document`, default all three |
+//! | `lose-answer[:OP][:TIMES]` | the request is carried out in full, then the connection is closed without an answer; OP is `print-job`, `create-job` or `send-document`, `lpd` (the acknowledgement of a whole file) or `appsocket` (an answer on the back-channel), default all of them |
 //! | `garbage` | answers are HTTP 200 with 4 KiB of noise under `application/ipp` |
 //! | `garbage-http` | what is sent is not even HTTP |
 //! | `trickle[:MS]` | answers arrive one byte every MS milliseconds, default 1000 |
 //! | `huge[:BYTES]` | answers carry one attribute with BYTES of values, default 100 MB |
 //! | `nested[:BYTES]` | answers carry one collection nested BYTES/16 deep, default 320 KB |
-//! | `busy` | Print-Job, Create-Job and Validate-Job answer server-error-busy |
+//! | `busy` | Print-Job, Create-Job and Validate-Job answer server-error-busy; AppSocket refuses connections, LPD refuses jobs |
+//! | `stall[:N]` | AppSocket and LPD: a connection is accepted and N bytes are read of it, default 0, then no more until cleared |
+//! | `prints-partial` | a habit: a document that was cut off on AppSocket or LPD is printed as far as it came |
+//! | `refuse-second` | a habit: AppSocket refuses a second connection instead of letting it wait |
 //! | `no-create-job` | Create-Job and Send-Document are not supported and not announced |
 //!
 //! The hostile answers (`garbage` to `nested`) come after the request was carried out, so a document that was
@@ -30,6 +36,10 @@ pub enum LossyOperation {
     CreateJob,
     /// Send-Document.
     SendDocument,
+    /// An answer on AppSocket's back-channel.
+    AppSocket,
+    /// LPD's acknowledgement of a whole file.
+    Lpd,
 }
 
 /// One thing that is wrong with a printer; the module header says what each does.
@@ -41,6 +51,20 @@ pub enum Fault {
     SlowPages(u64),
     /// Bytes a second at which request bodies are read; at least 1.
     SlowBytes(u64),
+    /// Close a connection before anything is read.
+    DropBefore {
+        /// Uses left; `None` without end.
+        times: Option<u32>,
+    },
+    /// Reset a connection at a byte.
+    DropAt {
+        /// Bytes read before.
+        bytes: u64,
+        /// Uses left; `None` without end.
+        times: Option<u32>,
+    },
+    /// Seconds by which answers are late.
+    AnswerAfter(u32),
     /// Drop the connection within a document.
     DropAfter {
         /// Document bytes read before.
@@ -67,6 +91,15 @@ pub enum Fault {
     Nested(u64),
     /// server-error-busy.
     Busy,
+    /// Stop reading a raw connection.
+    Stall {
+        /// Bytes read before.
+        bytes: u64,
+    },
+    /// Print what arrived of a document that was cut off.
+    PrintsPartial,
+    /// No second AppSocket connection.
+    RefuseSecond,
     /// Only Print-Job.
     NoCreateJob,
 }
@@ -75,8 +108,8 @@ pub enum Fault {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no fault: use out-of-paper, slow-pages:MS, slow-bytes:N, drop-after:N[:TIMES], \
-     lose-answer[:OPERATION][:TIMES], garbage, garbage-http, trickle[:MS], huge[:BYTES], nested[:BYTES], busy or \
-     no-create-job"
+     lose-answer[:OPERATION][:TIMES], garbage, garbage-http, trickle[:MS], huge[:BYTES], nested[:BYTES], busy, stall[:N], \
+     prints-partial, refuse-second or no-create-job"
 )]
 pub struct UnknownFault(pub String);
 
@@ -87,6 +120,9 @@ impl Fault {
             Fault::OutOfPaper => "out-of-paper",
             Fault::SlowPages(_) => "slow-pages",
             Fault::SlowBytes(_) => "slow-bytes",
+            Fault::DropBefore { .. } => "drop-before",
+            Fault::DropAt { .. } => "drop-at",
+            Fault::AnswerAfter(_) => "answer-after",
             Fault::DropAfter { .. } => "drop-after",
             Fault::LoseAnswer { .. } => "lose-answer",
             Fault::Garbage => "garbage",
@@ -95,6 +131,9 @@ impl Fault {
             Fault::Huge(_) => "huge",
             Fault::Nested(_) => "nested",
             Fault::Busy => "busy",
+            Fault::Stall { .. } => "stall",
+            Fault::PrintsPartial => "prints-partial",
+            Fault::RefuseSecond => "refuse-second",
             Fault::NoCreateJob => "no-create-job",
         }
     }
@@ -106,11 +145,14 @@ impl LossyOperation {
             LossyOperation::PrintJob => "print-job",
             LossyOperation::CreateJob => "create-job",
             LossyOperation::SendDocument => "send-document",
+            LossyOperation::AppSocket => "appsocket",
+            LossyOperation::Lpd => "lpd",
         }
     }
 
     fn from_keyword(text: &str) -> Option<LossyOperation> {
-        [LossyOperation::PrintJob, LossyOperation::CreateJob, LossyOperation::SendDocument]
+        use LossyOperation::{AppSocket, CreateJob, Lpd, PrintJob, SendDocument};
+        [PrintJob, CreateJob, SendDocument, AppSocket, Lpd]
             .into_iter()
             .find(|operation| operation.keyword() == text)
     }
@@ -136,6 +178,9 @@ impl FromStr for Fault {
             "out-of-paper" => most(0, Some(Fault::OutOfPaper)),
             "slow-pages" => most(1, number(0, None).map(Fault::SlowPages)),
             "slow-bytes" => most(1, number(0, None).filter(|n| *n > 0).map(Fault::SlowBytes)),
+            "drop-before" => most(1, times(0).map(|times| Fault::DropBefore { times })),
+            "drop-at" => most(2, number(0, None).zip(times(1)).map(|(bytes, times)| Fault::DropAt { bytes, times })),
+            "answer-after" => most(1, rest.first().and_then(|text| text.parse().ok()).map(Fault::AnswerAfter)),
             "drop-after" => {
                 let fault = number(0, None).zip(times(1)).map(|(bytes, times)| Fault::DropAfter { bytes, times });
                 most(2, fault)
@@ -153,6 +198,9 @@ impl FromStr for Fault {
             "huge" => most(1, number(0, Some(100_000_000)).map(Fault::Huge)),
             "nested" => most(1, number(0, Some(320_000)).map(Fault::Nested)),
             "busy" => most(0, Some(Fault::Busy)),
+            "stall" => most(1, number(0, Some(0)).map(|bytes| Fault::Stall { bytes })),
+            "prints-partial" => most(0, Some(Fault::PrintsPartial)),
+            "refuse-second" => most(0, Some(Fault::RefuseSecond)),
             "no-create-job" => most(0, Some(Fault::NoCreateJob)),
             _ => None,
         }
@@ -167,7 +215,10 @@ impl fmt::Display for Fault {
             Fault::SlowPages(n) | Fault::SlowBytes(n) | Fault::Trickle(n) | Fault::Huge(n) | Fault::Nested(n) => {
                 write!(f, ":{n}")
             }
-            Fault::DropAfter { bytes, times } => {
+            Fault::AnswerAfter(n) => write!(f, ":{n}"),
+            Fault::Stall { bytes } => write!(f, ":{bytes}"),
+            Fault::DropBefore { times } => times.map_or(Ok(()), |times| write!(f, ":{times}")),
+            Fault::DropAt { bytes, times } | Fault::DropAfter { bytes, times } => {
                 write!(f, ":{bytes}")?;
                 times.map_or(Ok(()), |times| write!(f, ":{times}"))
             }
@@ -230,6 +281,38 @@ impl Faults {
         })
     }
 
+    /// Whether a connection is to be closed as soon as it is there; counts as one use.
+    pub(super) fn drops_before(&mut self) -> bool {
+        self.use_up(|fault| match fault {
+            Fault::DropBefore { times } => Some(times),
+            _ => None,
+        })
+    }
+
+    /// At which byte a new connection is to be reset.
+    pub(super) fn drop_at(&self) -> Option<u64> {
+        self.0.iter().find_map(|fault| match fault {
+            Fault::DropAt { bytes, .. } => Some(*bytes),
+            _ => None,
+        })
+    }
+
+    /// A connection was reset at its byte.
+    pub(super) fn used_drop_at(&mut self) {
+        self.use_up(|fault| match fault {
+            Fault::DropAt { times, .. } => Some(times),
+            _ => None,
+        });
+    }
+
+    /// Seconds by which answers are late.
+    pub(super) fn answer_after(&self) -> Option<u32> {
+        self.0.iter().find_map(|fault| match fault {
+            Fault::AnswerAfter(seconds) => Some(*seconds),
+            _ => None,
+        })
+    }
+
     /// The connection was dropped once.
     pub(super) fn used_drop(&mut self) {
         self.use_up(|fault| match fault {
@@ -243,6 +326,22 @@ impl Faults {
         self.use_up(|fault| match fault {
             Fault::LoseAnswer { operation: None, times } => Some(times),
             Fault::LoseAnswer { operation: Some(only), times } if *only == operation => Some(times),
+            _ => None,
+        })
+    }
+
+    /// After how many bytes a raw connection is read no further.
+    pub(super) fn stall(&self) -> Option<u64> {
+        self.0.iter().find_map(|fault| match fault {
+            Fault::Stall { bytes } => Some(*bytes),
+            _ => None,
+        })
+    }
+
+    /// Milliseconds between the single bytes of an answer.
+    pub(super) fn trickle(&self) -> Option<u64> {
+        self.0.iter().find_map(|fault| match fault {
+            Fault::Trickle(millis) => Some(*millis),
             _ => None,
         })
     }
@@ -285,6 +384,12 @@ mod tests {
             "huge:100000000",
             "nested:320000",
             "busy",
+            "lose-answer:lpd:1",
+            "lose-answer:appsocket",
+            "stall:0",
+            "stall:100",
+            "prints-partial",
+            "refuse-second",
             "no-create-job",
         ] {
             assert_eq!(text.parse::<Fault>().unwrap().to_string(), text);

@@ -41,9 +41,14 @@ mod control;
 mod device;
 mod fault;
 mod frame;
+mod intake;
+mod language;
 mod lpd;
+mod pages;
 mod paper;
+mod pjl;
 pub mod profiles;
+mod raw;
 mod server;
 mod service;
 mod snmp;
@@ -53,7 +58,7 @@ mod values;
 mod view;
 
 pub use fault::{Fault, LossyOperation, UnknownFault};
-pub use paper::{Outcome, Printed};
+pub use paper::{Outcome, Printed, Via};
 pub use spec::{History, Interfaces, Mdns, OfficeConfig, PrinterSpec, default_printers};
 
 use announce::{Announcement, Announcer};
@@ -423,7 +428,7 @@ impl Printer {
         for fault in &spec.faults {
             device.faults.set(fault.clone());
         }
-        let shared = Arc::new(Shared { device: Mutex::new(device), wake: Notify::new(), reach, tls: Mutex::new(tls) });
+        let shared = Arc::new(Shared { device: Mutex::new(device), wake: Notify::new(), changed: Default::default(), reach, tls: Mutex::new(tls) });
         let (services, ip) = (spec.profile.services, spec.address);
         let at = |there: bool, port: Option<u16>| port.filter(|_| there).map(|port| SocketAddr::new(ip, port));
         let ports = Mutex::new(Ports {
