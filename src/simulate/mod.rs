@@ -419,7 +419,7 @@ impl Printer {
         let mut device = Device::new(
             identity.clone(),
             spec.profile,
-            spec.history,
+            spec.history.unwrap_or(spec.profile.history),
             spec.page_time,
             spec.time_out,
             paper,
@@ -428,7 +428,15 @@ impl Printer {
         for fault in &spec.faults {
             device.faults.set(fault.clone());
         }
-        let shared = Arc::new(Shared { device: Mutex::new(device), wake: Notify::new(), changed: Default::default(), reach, tls: Mutex::new(tls) });
+        let shared = Arc::new(Shared {
+            device: Mutex::new(device),
+            wake: Notify::new(),
+            changed: Default::default(),
+            reach,
+            tls: Mutex::new(tls),
+            queues: spec.profile.services.lpd.iter().map(|queue| (*queue).to_owned()).collect(),
+            server: Mutex::default(),
+        });
         let (services, ip) = (spec.profile.services, spec.address);
         let at = |there: bool, port: Option<u16>| port.filter(|_| there).map(|port| SocketAddr::new(ip, port));
         let ports = Mutex::new(Ports {
@@ -493,7 +501,7 @@ impl Printer {
         if tokio::time::timeout(SHUTDOWN, power.tasks.wait()).await.is_err() {
             tracing::warn!(printer = %self.spec.name, "connections still open");
         }
-        self.shared.device().power_off();
+        self.shared.device().power_off(false, Instant::now());
         if let Some(announcer) = announcer {
             announcer.unregister(&power.services).await;
         }

@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -54,12 +54,33 @@ pub(super) struct Shared {
     pub(super) changed: watch::Sender<u64>,
     pub(super) reach: Reach,
     pub(super) tls: Mutex<Option<Arc<ServerConfig>>>,
+    /// Its LPD queues: those of the profile, or its own behind a print server.
+    pub(super) queues: Vec<String>,
+    /// All printers of the print server that it is behind, itself among them; empty for a printer of its own.
+    pub(super) server: Mutex<Vec<Weak<Shared>>>,
 }
 
 impl Shared {
     /// The device. A panic while it was held is a bug that shows elsewhere; the state itself stays consistent enough.
     pub(super) fn device(&self) -> MutexGuard<'_, Device> {
         self.device.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The printers that are switched on behind this one's address, in the order of their queues, itself among them:
+    /// one, but for a print server, whose IPP, LPD and SNMP ports serve all of them.
+    pub(super) fn behind_address(self: &Arc<Self>) -> Vec<Arc<Shared>> {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        if server.is_empty() { vec![self.clone()] } else { server.iter().filter_map(Weak::upgrade).collect() }
+    }
+
+    /// The printer behind this address that an LPD queue leads to.
+    pub(super) fn lpd_queue(self: &Arc<Self>, queue: &str) -> Option<Arc<Shared>> {
+        self.behind_address().into_iter().find(|printer| printer.queues.iter().any(|name| name == queue))
+    }
+
+    /// Whether a connection that has just come, of whatever protocol, is to be closed at once (`drop-before`).
+    pub(super) fn drops_before(&self) -> bool {
+        self.device().faults.drops_before()
     }
 
     pub(super) fn tls(&self) -> Option<Arc<ServerConfig>> {

@@ -75,8 +75,8 @@ pub struct PrinterSpec {
     pub priority: u8,
     /// What is wrong with it from the start.
     pub faults: Vec<Fault>,
-    /// How long it remembers finished jobs.
-    pub history: History,
+    /// How long it remembers finished jobs; `None`: as its profile says.
+    pub history: Option<History>,
     /// How long one impression takes.
     pub page_time: Duration,
     /// `multiple-operation-time-out`.
@@ -84,7 +84,7 @@ pub struct PrinterSpec {
 }
 
 impl PrinterSpec {
-    /// A printer of the default profile that takes 100 ms a page, remembers its jobs and has nothing wrong with it.
+    /// A printer of the default profile that takes 100 ms a page, speaks what the profile speaks and has nothing wrong with it.
     pub fn new(name: impl Into<String>, address: IpAddr) -> PrinterSpec {
         PrinterSpec {
             name: name.into(),
@@ -98,7 +98,7 @@ impl PrinterSpec {
             location: "2nd floor".to_owned(),
             priority: 30,
             faults: Vec::new(),
-            history: History::Keep,
+            history: None,
             page_time: Duration::from_millis(100),
             time_out: Duration::from_secs(60),
         }

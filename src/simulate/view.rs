@@ -1,7 +1,7 @@
 //! What a simulated printer shows of itself at one moment, whatever the protocol: the one source of its SNMP objects,
 //! its PJL status and, where IPP says the same, its IPP attributes. Built from the device's state on every question.
 
-use super::profiles::{SupplySpec, TraySpec};
+use super::profiles::{AsleepSnmp, SupplySpec, TraySpec};
 
 /// One printer at one moment. Numbers are in the units of the Printer-MIB (RFC 3805) where it has the object.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +20,8 @@ pub(super) struct View {
     pub(super) up_time_ticks: u32,
     /// In power save: answers, slowly and with old values, as its kind does.
     pub(super) asleep: bool,
+    /// What its SNMP agent does meanwhile.
+    pub(super) asleep_snmp: AsleepSnmp,
     /// `printer-state`: idle 3, processing 4, stopped 5.
     pub(super) state: i32,
     /// `printer-state-reasons` without `none`.
@@ -48,9 +50,13 @@ pub(super) struct View {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct SupplyView {
     pub(super) spec: &'static SupplySpec,
+    /// Percent, as IPP's `marker-levels`: −2 unknown, −3 some remaining.
+    pub(super) percent: i32,
+    /// prtMarkerSuppliesSupplyUnit.
+    pub(super) unit: i32,
     /// prtMarkerSuppliesMaxCapacity: −1 other, −2 unknown.
     pub(super) max: i64,
-    /// prtMarkerSuppliesLevel: −1 other, −2 unknown, −3 some remaining.
+    /// prtMarkerSuppliesLevel in that unit (of a waste box what is in it): −1 other, −2 unknown, −3 some remaining.
     pub(super) level: i64,
 }
 

@@ -111,7 +111,7 @@ proptest! {
                 Step::Paper(false) => device.faults.set(Fault::OutOfPaper),
                 Step::Pass(millis) => now += Duration::from_millis(*millis),
                 Step::PowerCut => {
-                    device.power_off();
+                    device.power_off(false, now);
                     let printed: Vec<i32> = completed(&device);
                     due.retain(|job| printed.contains(job));
                     device.power_on(now);
