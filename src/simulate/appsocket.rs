@@ -102,7 +102,7 @@ async fn accept(listener: Option<&TcpListener>) -> Option<TcpStream> {
 }
 
 async fn serve(shared: Arc<Shared>, mut stream: TcpStream, off: CancellationToken) {
-    if shared.device().faults.drops_before() {
+    if shared.drops_before() {
         raw::reset(&stream);
         return;
     }
@@ -268,7 +268,7 @@ impl Session {
         if self.mute || !self.intake.pjl() {
             return;
         }
-        match raw::send(&self.shared, LossyOperation::AppSocket, message, output, WRITE).await {
+        match raw::send(&self.shared, Some(LossyOperation::AppSocket), message, output, WRITE).await {
             Ok(_) => {}
             Err(error) => {
                 tracing::debug!(%error, "back-channel");

@@ -81,20 +81,20 @@ impl Reading {
     }
 }
 
-/// Sends an answer: late, lost, as noise, byte by byte. False when it was lost.
+/// Sends an answer: late, lost (where the fault names its operation), as noise, byte by byte. False when it was lost.
 ///
 /// # Errors
 /// The client has gone, or does not read for `patience` (between bytes, where they come one by one).
 pub(super) async fn send(
     shared: &Shared,
-    operation: LossyOperation,
+    operation: Option<LossyOperation>,
     answer: &[u8],
     output: &mut (impl AsyncWrite + Unpin),
     patience: Duration,
 ) -> io::Result<bool> {
     let (late, garbage, trickle) = {
         let mut device = shared.device();
-        if device.faults.loses_answer(operation) {
+        if operation.is_some_and(|operation| device.faults.loses_answer(operation)) {
             return Ok(false);
         }
         (device.faults.answer_after(), device.faults.has(&Fault::Garbage), device.faults.trickle())
