@@ -26,12 +26,13 @@
 //! `printed.jsonl` is on the disk before the job is completed. A power cut forgets every job.
 
 mod condition;
+mod raw;
 mod view;
 
 pub(super) use condition::Problem;
 
 use super::fault::{Fault, Faults, WrongCounts};
-use super::paper::{Document, Outcome, Paper, Printed};
+use super::paper::{Document, Outcome, Paper, Printed, Via};
 use super::profiles::Profile;
 use super::values::members;
 use super::{History, Identity};
@@ -669,10 +670,12 @@ impl Device {
             format: document.format.clone(),
             sha256: document.sha256.clone(),
             bytes: document.bytes,
-            tls: document.tls,
+            tls: document.via == Via::Ipps,
+            via: document.via,
+            garbage: document.garbage,
             copies: job.ticket.copies,
             impressions: job.impressions_done,
-            outcome,
+            outcome: if document.cut_off && outcome == Outcome::Completed { Outcome::Partial } else { outcome },
             at: Timestamp::now(),
         };
         let line = self.paper.print(document, line)?;

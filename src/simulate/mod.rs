@@ -41,9 +41,14 @@ mod control;
 mod device;
 mod fault;
 mod frame;
+mod intake;
+mod language;
 mod lpd;
+mod pages;
 mod paper;
+mod pjl;
 pub mod profiles;
+mod raw;
 mod server;
 mod service;
 pub mod snmp;
@@ -53,7 +58,7 @@ mod values;
 mod view;
 
 pub use fault::{Fault, LossyOperation, SnmpFault, UnknownFault};
-pub use paper::{Outcome, Printed};
+pub use paper::{Outcome, Printed, Via};
 pub use spec::{History, Interfaces, Mdns, OfficeConfig, PrinterSpec, default_printers};
 
 use announce::{Announcement, Announcer};
@@ -430,6 +435,7 @@ impl Printer {
         let shared = Arc::new(Shared {
             device: Mutex::new(device),
             wake: Notify::new(),
+            changed: Default::default(),
             reach,
             tls: Mutex::new(tls),
             queues: spec.profile.services.lpd.iter().map(|queue| (*queue).to_owned()).collect(),

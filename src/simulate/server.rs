@@ -9,7 +9,7 @@ use super::attributes::Reach;
 use super::device::{Device, Refusal};
 use super::fault::{Fault, LossyOperation};
 use super::frame::{self, Head};
-use super::paper::{self, Document};
+use super::paper::{self, Document, Via};
 use super::service::{self, Answer, Request, Step};
 use bytes::Bytes;
 use futures_util::stream;
@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -50,6 +50,8 @@ pub(super) struct Shared {
     pub(super) device: Mutex<Device>,
     /// Wakes the printing task.
     pub(super) wake: Notify,
+    /// Counts up whenever the printing task has gone over the device: something may have changed.
+    pub(super) changed: watch::Sender<u64>,
     pub(super) reach: Reach,
     pub(super) tls: Mutex<Option<Arc<ServerConfig>>>,
     /// Its LPD queues: those of the profile, or its own behind a print server.
@@ -90,6 +92,7 @@ impl Shared {
 pub(super) async fn print(shared: Arc<Shared>, off: CancellationToken) {
     loop {
         let next = shared.device().advance(Instant::now());
+        shared.changed.send_modify(|count| *count = count.wrapping_add(1));
         let due = async {
             match next {
                 Some(next) => tokio::time::sleep_until(next.into()).await,
@@ -409,7 +412,8 @@ impl Upload {
             .and_then(|pages| pages)
             .map_err(storage)?;
         let sha256 = data_encoding::HEXLOWER.encode(&hash.finalize());
-        Ok(Document { file: path, format, sha256, bytes, pages, tls: self.tls })
+        let via = if self.tls { Via::Ipps } else { Via::Ipp };
+        Ok(Document { file: path, format, sha256, bytes, pages, via, garbage: false, cut_off: false })
     }
 }
 
@@ -461,7 +465,7 @@ fn spoilt_body(fault: &Fault, request: &Request, answer: &Bytes) -> Option<Body>
 }
 
 /// The same noise every time: a test that fails can be repeated.
-fn noise(bytes: usize) -> Vec<u8> {
+pub(super) fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     std::iter::repeat_with(|| {
         state ^= state << 13;
