@@ -1,11 +1,13 @@
-//! The stand-in Greengrass nucleus, lite profile: what the demo and the tests run the gateway against.
+//! The stand-in Greengrass nucleus, as `lite` or `classic`: what the demo and the tests run the gateway against.
 //!
 //! ```text
 //! component ──IPC, Unix socket──▶ ipc ──▶ link ──MQTT, TCP──▶ broker ◀──MQTT── any client: "the cloud"
 //!                                  │                           ▲
 //!                                  └─▶ component (configuration)└── shadow service
 //! ```
-//! - `ipc`: the event-stream protocol, tokens, `accessControl`, lite's operations, sizes and answers;
+//! - `profile`: how the two runtimes differ;
+//! - `ipc`: the event-stream protocol, tokens, `accessControl`, the runtime's operations, sizes and answers;
+//! - `local`, `local_shadows`, `secrets`, `updates`: what components reach without the cloud;
 //! - `link`: the nucleus's MQTT connection, with lite's limits; it can be cut and restored;
 //! - `broker`: the crate `mqtt5`, embedded on a loopback port, or any other broker by address;
 //! - [`shadow`]: the Device Shadow service, an MQTT client of the same broker;
@@ -13,8 +15,8 @@
 //!
 //! Nothing between component and cloud is short-circuited: every byte goes over the IPC socket and over TCP.
 //!
-//! What it does not do: start or stop components, TLS and certificates, IoT policies, Jobs, rules, throttling, local
-//! pub/sub, everything that only the classic nucleus has. State is in memory and ends with it.
+//! What it does not do: start or stop components, TLS and certificates, IoT policies, Jobs, rules, local deployments,
+//! synchronization of local shadows with the cloud. State is in memory and ends with it.
 
 mod broker;
 mod component;
@@ -23,22 +25,28 @@ mod control;
 mod frame;
 mod ipc;
 mod link;
+mod local;
+mod local_shadows;
 mod policy;
 mod profile;
+mod secrets;
 pub mod shadow;
 mod topic;
+mod updates;
 
 pub use self::component::ReportedState;
 pub use self::configuration::ConfigurationError;
-pub use self::ipc::MAX_OUTBOUND;
 pub use self::link::{LinkStatus, MAX_IN_FLIGHT, MAX_INBOUND, MAX_SUBSCRIPTIONS};
 pub use self::profile::{Limits, Profile};
+pub use self::secrets::{MAX_SECRET, Secret, SecretError, SecretValue};
+pub use self::updates::{UpdateOutcome, Validity};
 
 use self::broker::EmbeddedBroker;
 use self::component::Components;
-use self::configuration::Configuration;
+use self::configuration::Rules;
 use self::ipc::Shared;
 use self::link::Link;
+use self::secrets::Secrets;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -78,10 +86,15 @@ pub struct NucleusConfig {
     pub components: Vec<ComponentConfig>,
     /// Which runtime is played.
     pub profile: Profile,
+    /// The classic nucleus's `interpolateComponentConfiguration`: `{iot:thingName}` in a deployed configuration is
+    /// replaced. Without it that happens in `accessControl` for MQTT only. Lite has no such choice.
+    pub interpolate: bool,
+    /// What the classic nucleus's secret manager holds.
+    pub secrets: Vec<Secret>,
 }
 
 impl NucleusConfig {
-    /// One component, an embedded broker on a free port, no control socket, region `eu-central-1`.
+    /// Lite, one component, an embedded broker on a free port, no control socket, region `eu-central-1`, no secrets.
     pub fn new(ipc_socket: impl Into<PathBuf>, thing_name: impl Into<String>, component: ComponentConfig) -> Self {
         Self {
             ipc_socket: ipc_socket.into(),
@@ -92,6 +105,8 @@ impl NucleusConfig {
             region: "eu-central-1".into(),
             components: vec![component],
             profile: Profile::default(),
+            interpolate: false,
+            secrets: Vec::new(),
         }
     }
 }
@@ -148,6 +163,9 @@ pub enum NucleusError {
         /// What is wrong.
         error: ConfigurationError,
     },
+    /// A secret is not one.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// There is no such component.
     #[error("there is no component {0}")]
     NoComponent(String),
@@ -163,10 +181,26 @@ pub enum NucleusError {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
+    /// The runtime that is played.
+    pub profile: Profile,
     /// The connection to the broker.
     pub link: LinkStatus,
     /// Each component's state as it reported it, and its open IPC connections.
     pub components: BTreeMap<String, ComponentStatus>,
+    /// Local publish/subscribe.
+    pub local: LocalStatus,
+    /// The names of the secrets; their values are shown nowhere.
+    pub secrets: Vec<String>,
+}
+
+/// What is known of local publish/subscribe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalStatus {
+    /// Open subscriptions.
+    pub subscriptions: usize,
+    /// Messages thrown away because a component did not read.
+    pub stalled: u64,
 }
 
 /// What is known of one component.
@@ -176,6 +210,8 @@ pub struct ComponentStatus {
     pub state: Option<ReportedState>,
     /// Open IPC connections.
     pub connections: usize,
+    /// Whether another component paused it (classic).
+    pub paused: bool,
 }
 
 /// A running stand-in nucleus. End it with [`Nucleus::shutdown`]; dropping it ends everything too, without waiting.
@@ -197,15 +233,20 @@ impl Nucleus {
         // Whatever fails below, what was started before it ends.
         let guard = end.clone().drop_guard();
         let tasks = TaskTracker::new();
-        let components = Components::default();
+        let (profile, interpolate) = (config.profile, config.interpolate);
+        let components = Components::new(Rules { profile, thing_name: config.thing_name.clone(), interpolate });
         let mut environment = BTreeMap::new();
         for component in &config.components {
             let now_ms = jiff::Timestamp::now().as_millisecond();
-            let tree = Configuration::deployed(&component.config, now_ms)
-                .map_err(|error| NucleusError::Configuration { component: component.name.clone(), error })?;
             let token = ipc::new_token().ok_or(NucleusError::Random)?;
             environment.insert(component.name.clone(), component_environment(&config, component, &token));
-            components.add(&component.name, token, tree);
+            components
+                .add(&component.name, token, &component.config, now_ms)
+                .map_err(|error| NucleusError::Configuration { component: component.name.clone(), error })?;
+        }
+        let secrets = Secrets::new(&config.region);
+        for secret in config.secrets {
+            secrets.put(secret)?;
         }
         let (listener, ipc_socket) = listen(&config.ipc_socket).await?;
         let (control, control_socket) = match &config.control_socket {
@@ -240,7 +281,15 @@ impl Nucleus {
         if !matches!(ready, Ok(Ok(_))) || !link.reached(true, START).await {
             return Err(NucleusError::Unreachable { host, port });
         }
-        let shared = Arc::new(Shared { thing_name: config.thing_name.clone(), components, link });
+        let shared = Arc::new(Shared {
+            profile,
+            components,
+            link,
+            secrets,
+            local: Default::default(),
+            shadows: Default::default(),
+            updates: Default::default(),
+        });
         let handle = NucleusHandle { shared: shared.clone() };
         tasks.spawn(ipc::serve(listener, shared, tasks.clone(), end.clone()));
         if let Some(control) = control {
@@ -364,11 +413,55 @@ impl NucleusHandle {
     pub fn status(&self) -> Status {
         let components = &self.shared.components;
         let one = |name: String| {
-            let status =
-                ComponentStatus { state: components.reported(&name), connections: components.connections(&name) };
+            let status = ComponentStatus {
+                state: components.reported(&name),
+                connections: components.connections(&name),
+                paused: components.paused(&name),
+            };
             (name, status)
         };
-        Status { link: self.shared.link.status(), components: components.names().into_iter().map(one).collect() }
+        let (subscriptions, stalled) = self.shared.local.status();
+        Status {
+            profile: self.shared.profile,
+            link: self.shared.link.status(),
+            components: components.names().into_iter().map(one).collect(),
+            local: LocalStatus { subscriptions, stalled },
+            secrets: self.shared.secrets.names().into_iter().map(|(name, _)| name).collect(),
+        }
+    }
+
+    /// The runtime that is played.
+    pub fn profile(&self) -> Profile {
+        self.shared.profile
+    }
+
+    /// Adds a secret, or a new version of it: the value before becomes `AWSPREVIOUS`. Returns its ARN.
+    pub fn put_secret(&self, secret: Secret) -> Result<String, NucleusError> {
+        Ok(self.shared.secrets.put(secret)?)
+    }
+
+    /// Asks a component that subscribed to component updates whether a deployment may go on, and waits as the classic
+    /// nucleus does: up to `timeout` (`componentUpdatePolicy.timeoutInSeconds`, 60 s by default) for an answer, and
+    /// again after each deferral, of which there may be any number. On lite, and without a subscription, it may go on at
+    /// once. After the deployment call [`NucleusHandle::update_done`].
+    pub async fn propose_update(&self, component: &str, deployment_id: &str, timeout: Duration) -> UpdateOutcome {
+        self.shared.updates.propose(component, deployment_id, timeout).await
+    }
+
+    /// Tells a component that a deployment is done (`postUpdateEvent`).
+    pub fn update_done(&self, component: &str, deployment_id: &str) {
+        self.shared.updates.finish(component, deployment_id);
+    }
+
+    /// Asks a component that subscribed to it whether the configuration that a deployment brings is valid.
+    pub async fn validate_config(
+        &self,
+        component: &str,
+        deployment_id: &str,
+        config: &Value,
+        timeout: Duration,
+    ) -> Validity {
+        self.shared.updates.validate(component, deployment_id, config, timeout).await
     }
 
     /// The only component's name; `None` when there are several.
@@ -378,7 +471,7 @@ impl NucleusHandle {
     }
 }
 
-/// What nucleus lite's recipe runner sets, as far as it exists here.
+/// What the runtime sets for a component's process, as far as it exists here.
 fn component_environment(config: &NucleusConfig, component: &ComponentConfig, token: &str) -> Vec<(String, String)> {
     let socket = config.ipc_socket.to_string_lossy();
     let pairs = [
@@ -387,7 +480,7 @@ fn component_environment(config: &NucleusConfig, component: &ComponentConfig, to
         ("AWS_IOT_THING_NAME", &config.thing_name),
         ("AWS_REGION", &config.region),
         ("AWS_DEFAULT_REGION", &config.region),
-        ("GGC_VERSION", "2.6.0"),
+        ("GGC_VERSION", config.profile.version()),
         ("GREENGRASS_COMPONENT_VERSION", &component.version),
     ];
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()

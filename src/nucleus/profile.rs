@@ -7,7 +7,12 @@
 //! | QoS 1 publishes without PUBACK | 10 for all components | 5 on the wire, the rest waits in the spooler |
 //! | spooler | none: a publish while offline fails | memory, 2.5 MiB of payload |
 //! | subscriptions | 98 for all components | 50 a connection, any number of connections |
-//! | scalars of the configuration | strings | as deployed |
+//! | an IPC frame | 10,000 B, in and out | 16 MiB |
+//! | IPC errors | `_message`, `_errorCode` | `message` |
+//! | scalars of the configuration | strings | as deployed; numbers that a component wrote are floats |
+//! | a leaf of the configuration | 1,024 B | – |
+//! | an UpdateConfiguration older than what is there | OK, ignored | `FailedUpdateConditionCheckError` |
+//! | `{iot:thingName}` in `accessControl` | everywhere | for MQTT; elsewhere with `interpolateComponentConfiguration` |
 //! | SIGKILL after SIGTERM | 90 s | 5 s |
 //! | after a lost IPC connection | the component's name gets a new token | a new process with a new token |
 //! | shadows, secrets, deferral of updates, local shadows | no such operation | yes |
@@ -45,6 +50,10 @@ pub struct Limits {
     pub more_connections: bool,
     /// From SIGTERM to SIGKILL.
     pub stop: Duration,
+    /// Largest IPC frame in either direction after its prelude, octets.
+    pub frame: usize,
+    /// IPC connections at a time; the classic nucleus names no number, this is the stand-in's.
+    pub ipc_connections: usize,
 }
 
 impl Profile {
@@ -59,6 +68,8 @@ impl Profile {
                 subscriptions: 98,
                 more_connections: false,
                 stop: Duration::from_secs(90),
+                frame: 10_000,
+                ipc_connections: 50,
             },
             Self::Classic => Limits {
                 outbound: 128 * 1024,
@@ -68,6 +79,8 @@ impl Profile {
                 subscriptions: 50,
                 more_connections: true,
                 stop: Duration::from_secs(5),
+                frame: 16 * 1024 * 1024,
+                ipc_connections: 256,
             },
         }
     }
@@ -77,12 +90,26 @@ impl Profile {
         self == Self::Lite
     }
 
+    /// Whether a component may connect by its name alone, after its first token.
+    pub fn reconnects_by_name(self) -> bool {
+        self == Self::Lite
+    }
+
     /// `GGC_VERSION`.
     pub fn version(self) -> &'static str {
         match self {
             Self::Lite => "2.6.0",
             Self::Classic => "2.15.0",
         }
+    }
+}
+
+impl std::fmt::Display for Profile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Lite => "lite",
+            Self::Classic => "classic",
+        })
     }
 }
 
