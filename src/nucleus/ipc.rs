@@ -13,6 +13,7 @@
 
 use super::component::{Components, ListenError, ReportedState};
 use super::frame::{self, Frame, FrameError};
+use super::gate::{Entered, Gate};
 use super::link::{Inbound, Link, LinkError};
 use super::policy;
 use base64::Engine as _;
@@ -49,6 +50,8 @@ pub(super) struct Shared {
     pub(super) thing_name: String,
     pub(super) components: Components,
     pub(super) link: Link,
+    /// Shut while the nucleus restarts.
+    pub(super) gate: Gate,
 }
 
 /// Accepts connections until `end`.
@@ -71,19 +74,20 @@ pub(super) async fn serve(listener: UnixListener, shared: Arc<Shared>, tasks: Ta
             tracing::warn!("more than {MAX_CLIENTS} IPC connections");
             continue;
         };
+        let Some(entered) = shared.gate.enter() else { continue };
         let (shared, end) = (shared.clone(), end.clone());
         tasks.spawn(async move {
             let _permit = permit;
             tokio::select! {
                 () = end.cancelled() => {}
-                () = converse(stream, shared) => {}
+                () = converse(stream, shared, entered) => {}
             }
         });
     }
 }
 
 /// One connection, from its greeting to its end.
-async fn converse(stream: UnixStream, shared: Arc<Shared>) {
+async fn converse(stream: UnixStream, shared: Arc<Shared>, mut entered: Entered) {
     let (mut from, to) = stream.into_split();
     let greeting = tokio::time::timeout(GREETING, Frame::read(&mut from)).await;
     let frame = match greeting {
@@ -109,6 +113,7 @@ async fn converse(stream: UnixStream, shared: Arc<Shared>) {
         let frame = tokio::select! {
             // The writer is gone: the component closed its side, or takes nothing.
             () = queue.closed() => break,
+            () = entered.shut() => break,
             frame = Frame::read(&mut from) => frame,
         };
         let outcome = match frame {

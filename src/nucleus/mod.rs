@@ -17,34 +17,50 @@
 //! pub/sub, everything that only the classic nucleus has. State is in memory and ends with it.
 
 mod broker;
+mod command;
 mod component;
 mod configuration;
 mod control;
+pub mod faults;
 mod frame;
+mod front;
+mod gate;
 mod ipc;
 mod link;
+mod packet;
 mod policy;
 mod profile;
+mod quota;
+mod runner;
+mod script;
 pub mod shadow;
 mod topic;
 
 pub use self::component::ReportedState;
 pub use self::configuration::ConfigurationError;
+pub use self::front::QuotaStatus;
 pub use self::ipc::MAX_OUTBOUND;
 pub use self::link::{LinkStatus, MAX_IN_FLIGHT, MAX_INBOUND, MAX_SUBSCRIPTIONS};
 pub use self::profile::{Limits, Profile};
+pub use self::quota::Quotas;
+pub use self::runner::recipe::architecture;
+pub use self::runner::{Recipe, RunnerConfig, RunnerError, RunnerState, RunnerStatus};
+pub use self::script::{Script, ScriptError};
 
-use self::broker::EmbeddedBroker;
+use self::broker::{Backend, Broker};
 use self::component::Components;
 use self::configuration::Configuration;
+use self::faults::{FaultStatus, Faults};
+use self::gate::Gate;
 use self::ipc::Shared;
 use self::link::Link;
+use self::runner::Runner;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -78,6 +94,10 @@ pub struct NucleusConfig {
     pub components: Vec<ComponentConfig>,
     /// Which runtime is played.
     pub profile: Profile,
+    /// What AWS allows; `None`: everything, for benchmarks. The broker's quotas are those of the embedded one.
+    pub quotas: Option<Quotas>,
+    /// The things that are registered.
+    pub things: shadow::Things,
 }
 
 impl NucleusConfig {
@@ -92,6 +112,8 @@ impl NucleusConfig {
             region: "eu-central-1".into(),
             components: vec![component],
             profile: Profile::default(),
+            quotas: Some(Quotas::default()),
+            things: shadow::Things::default(),
         }
     }
 }
@@ -151,6 +173,9 @@ pub enum NucleusError {
     /// There is no such component.
     #[error("there is no component {0}")]
     NoComponent(String),
+    /// A fault cannot be put in force.
+    #[error("{0}")]
+    Fault(String),
     /// No random numbers for a token.
     #[error("the system gives no random numbers for a token")]
     Random,
@@ -160,13 +185,19 @@ pub enum NucleusError {
 }
 
 /// What the nucleus is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// The connection to the broker.
     pub link: LinkStatus,
     /// Each component's state as it reported it, and its open IPC connections.
     pub components: BTreeMap<String, ComponentStatus>,
+    /// The faults in force, and what they did.
+    pub faults: FaultStatus,
+    /// What the embedded broker's quotas did; absent with another broker.
+    pub quotas: Option<QuotaStatus>,
+    /// The component's process, if the nucleus runs it.
+    pub runner: Option<RunnerStatus>,
 }
 
 /// What is known of one component.
@@ -184,8 +215,7 @@ pub struct Nucleus {
     ipc_socket: SocketFile,
     control_socket: Option<SocketFile>,
     mqtt: (String, u16),
-    environment: BTreeMap<String, Vec<(String, String)>>,
-    broker: Option<EmbeddedBroker>,
+    environment: Arc<BTreeMap<String, Vec<(String, String)>>>,
     tasks: TaskTracker,
     end: CancellationToken,
 }
@@ -216,16 +246,17 @@ impl Nucleus {
             Some(address) => (None, address.clone()),
             None => {
                 let port = config.mqtt_port;
-                let started = EmbeddedBroker::start(port).await;
+                let started = Broker::start(port, config.quotas.clone(), &tasks, end.clone()).await;
                 let broker = started.map_err(|reason| NucleusError::Broker { port, reason })?;
                 let address: SocketAddr = broker.address();
-                (Some(broker), (address.ip().to_string(), address.port()))
+                (Some(Arc::new(broker)), (address.ip().to_string(), address.port()))
             }
         };
         let (host, port) = mqtt.clone();
+        let backend = broker.as_ref().map_or(Backend::Fixed(host.clone(), port), |broker| broker.backend());
         let (ready, mut shadows_ready) = watch::channel(false);
         let shadow_client = format!("{}-shadow-service", config.thing_name);
-        let shadows = shadow::serve(shadow_client, host.clone(), port, ready);
+        let shadows = shadow::serve(shadow_client, backend, config.things.clone(), config.quotas.clone(), ready);
         let ended = end.clone();
         tasks.spawn(async move {
             tokio::select! {
@@ -234,20 +265,36 @@ impl Nucleus {
             }
         });
         // As on AWS, the nucleus connects under the thing's name.
-        let (link, keep) = Link::start(config.thing_name.clone(), host.clone(), port, end.clone());
-        tasks.spawn(keep);
+        let faults = Arc::new(Faults::default());
+        let settings = link::Settings {
+            thing_name: config.thing_name.clone(),
+            host: host.clone(),
+            port,
+            profile: config.profile,
+            faults: faults.clone(),
+        };
+        let link = Link::start(settings, &tasks, end.clone());
         let ready = tokio::time::timeout(START, shadows_ready.wait_for(|ready| *ready)).await;
         if !matches!(ready, Ok(Ok(_))) || !link.reached(true, START).await {
             return Err(NucleusError::Unreachable { host, port });
         }
-        let shared = Arc::new(Shared { thing_name: config.thing_name.clone(), components, link });
-        let handle = NucleusHandle { shared: shared.clone() };
+        let shared =
+            Arc::new(Shared { thing_name: config.thing_name.clone(), components, link, gate: Gate::default() });
+        let environment = Arc::new(environment);
+        let handle = NucleusHandle {
+            shared: shared.clone(),
+            broker,
+            faults,
+            environment: environment.clone(),
+            profile: config.profile,
+            runner: Arc::default(),
+        };
         tasks.spawn(ipc::serve(listener, shared, tasks.clone(), end.clone()));
         if let Some(control) = control {
             tasks.spawn(control::serve(control, handle.clone(), tasks.clone(), end.clone()));
         }
         guard.disarm();
-        Ok(Self { handle, ipc_socket, control_socket, mqtt, environment, broker, tasks, end })
+        Ok(Self { handle, ipc_socket, control_socket, mqtt, environment, tasks, end })
     }
 
     /// Where any MQTT client plays the cloud: host and port.
@@ -300,14 +347,16 @@ impl Nucleus {
         self.handle.status()
     }
 
-    /// Closes every connection, ends all tasks and the broker, and removes the sockets. Takes at most 5 s.
-    pub async fn shutdown(mut self) {
+    /// Closes every connection, ends all tasks and the broker, and removes the sockets. Takes at most 5 s, and
+    /// before that the time that a component under a runner takes to stop.
+    pub async fn shutdown(self) {
+        self.handle.stop_component().await;
         self.end.cancel();
         self.tasks.close();
         if tokio::time::timeout(SHUTDOWN, self.tasks.wait()).await.is_err() {
             tracing::warn!("the nucleus's tasks did not end in time");
         }
-        if let Some(broker) = self.broker.take() {
+        if let Some(broker) = &self.handle.broker {
             broker.shutdown().await;
         }
     }
@@ -333,6 +382,11 @@ impl Drop for SocketFile {
 #[derive(Clone)]
 pub struct NucleusHandle {
     shared: Arc<Shared>,
+    broker: Option<Arc<Broker>>,
+    faults: Arc<Faults>,
+    environment: Arc<BTreeMap<String, Vec<(String, String)>>>,
+    profile: Profile,
+    runner: Arc<OnceLock<Runner>>,
 }
 
 impl NucleusHandle {
@@ -368,7 +422,13 @@ impl NucleusHandle {
                 ComponentStatus { state: components.reported(&name), connections: components.connections(&name) };
             (name, status)
         };
-        Status { link: self.shared.link.status(), components: components.names().into_iter().map(one).collect() }
+        Status {
+            link: self.shared.link.status(),
+            components: components.names().into_iter().map(one).collect(),
+            faults: self.faults.status(),
+            quotas: self.broker.as_ref().map(|broker| broker.status()),
+            runner: self.runner_status(),
+        }
     }
 
     /// The only component's name; `None` when there are several.
