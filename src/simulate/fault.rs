@@ -269,9 +269,7 @@ impl LossyOperation {
 
     fn from_keyword(text: &str) -> Option<LossyOperation> {
         use LossyOperation::{AppSocket, CreateJob, Lpd, PrintJob, SendDocument};
-        [PrintJob, CreateJob, SendDocument, AppSocket, Lpd]
-            .into_iter()
-            .find(|operation| operation.keyword() == text)
+        [PrintJob, CreateJob, SendDocument, AppSocket, Lpd].into_iter().find(|operation| operation.keyword() == text)
     }
 }
 

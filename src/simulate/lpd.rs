@@ -212,7 +212,8 @@ impl Wire {
         timeout(WRITE, self.stream.shutdown()).await??;
         // A client that still writes gets to read the answer before it is reset.
         let mut rest = [0; 1024];
-        while timeout(Duration::from_secs(1), self.stream.read(&mut rest)).await.is_ok_and(|n| n.is_ok_and(|n| n > 0)) {}
+        while timeout(Duration::from_secs(1), self.stream.read(&mut rest)).await.is_ok_and(|n| n.is_ok_and(|n| n > 0)) {
+        }
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! "Receive a printer job" (RFC 1179 §6).
 
-use super::wire::{Control, File, MAX_CONTROL, Size, Subcommand, number};
 use super::Wire;
+use super::wire::{Control, File, MAX_CONTROL, Size, Subcommand, number};
 use crate::simulate::device::Job;
 use crate::simulate::intake::{Cut, Intake, IntakeError, Taken};
 use crate::simulate::paper::{Document, Via};
