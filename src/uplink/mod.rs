@@ -566,6 +566,8 @@ impl Uplink {
                 let token = ShadowAccepted::parse(&payload)?.client_token?;
                 if let Some(patch) = self.lane.accepted(printer, &token) {
                     self.heard_now();
+                    // It may have been refused before.
+                    self.unserved_changed |= !self.unserved.is_empty();
                     self.shadow_accepted(printer, &patch).await;
                 }
                 None

@@ -19,8 +19,14 @@ pub(crate) struct Rule {
 #[derive(Debug, Clone)]
 enum Item {
     /// `*`, or `path.*`: all members, beside the others or under a name.
-    All { path: Vec<String>, name: Option<String> },
-    One { expr: Expr, name: String },
+    All {
+        path: Vec<String>,
+        name: Option<String>,
+    },
+    One {
+        expr: Expr,
+        name: String,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -371,7 +377,11 @@ mod tests {
             ("SELECT *, 15 as speed FROM 'a/b'", &red, json!({"color": "red", "temperature": 50, "speed": 15.0})),
             ("SELECT color.red as red_value FROM 'a/b'", &nested, json!({"red_value": 255})),
             ("SELECT color.* FROM 'a/b'", &nested, json!({"red": 255, "green": 0})),
-            ("SELECT color.* as c, topic(2) as t FROM 'a/b'", &nested, json!({"c": {"red": 255, "green": 0}, "t": "b"})),
+            (
+                "SELECT color.* as c, topic(2) as t FROM 'a/b'",
+                &nested,
+                json!({"c": {"red": 255, "green": 0}, "t": "b"}),
+            ),
             ("SELECT missing, \"color\" FROM '+/b'", &red, json!({"color": "red"})),
         ] {
             assert_eq!(apply(sql, "a/b", payload.clone()), Some(want), "{sql}");
@@ -425,7 +435,11 @@ mod tests {
             ("$aws/#", "$aws/x", true),
             ("a/b", "a", false),
         ] {
-            assert_eq!(apply(&format!("SELECT * FROM '{filter}'"), topic, json!({})).is_some(), acts, "{filter} {topic}");
+            assert_eq!(
+                apply(&format!("SELECT * FROM '{filter}'"), topic, json!({})).is_some(),
+                acts,
+                "{filter} {topic}"
+            );
         }
     }
 
