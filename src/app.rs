@@ -15,7 +15,7 @@
 mod console_side;
 mod hub_side;
 
-use crate::cloud::greengrass::{IpcError, IpcSettings, Link, LinkSettings, ReportedState};
+use crate::cloud::greengrass::{IpcError, IpcSettings, Link, LinkSettings, ReportedState, deferral};
 use crate::cloud::wire::{Configuration, Topics};
 use crate::config::{self, Checked, Config};
 use crate::console::Console;
@@ -45,6 +45,10 @@ pub const COMPONENT_NAME: &str = "dev.printgate.PrintGateway";
 
 /// Events of the link that may wait for the uplink.
 const LINK_EVENTS: usize = 256;
+/// Announced updates that may wait for their answers: there is one deployment at a time.
+const UPDATES: usize = 8;
+/// IPC streams: subscriptions of single printers, where they need them, and requests.
+const MAX_STREAMS: usize = 640;
 /// Commands that may wait for the job book's owner.
 const COMMANDS: usize = 64;
 /// How long the nucleus may take to hand out the configuration before the gateway starts with the last good one.
@@ -188,13 +192,20 @@ impl Generation {
         config_is_fixed: bool,
     ) -> anyhow::Result<Self> {
         let cancel_link = CancellationToken::new();
-        let topics = Topics::new(gateway);
         let (link_events, events) = mpsc::channel(LINK_EVENTS);
-        let link = Link::start(LinkSettings::new(ipc.clone(), topics.filters()), link_events, cancel_link.clone());
+        let (announced, updates) = mpsc::channel(UPDATES);
+        let mut settings = LinkSettings::new(ipc.clone(), Vec::new());
+        // What to subscribe to is in the configuration, which comes over this link.
+        (settings.filters, settings.updates) = (None, Some(announced));
+        settings.limits.max_streams = MAX_STREAMS;
+        let link = Link::start(settings, link_events, cancel_link.clone());
         let (config, told) = match config {
             Some(config) => (config, Configuration { valid: true, errors: Vec::new() }),
             None => first_configuration(&link, &stores.gateway).await,
         };
+        let topics = Topics::with(gateway, &config.naming);
+        uplink::take_over(gateway, &config.naming, &stores.jobs, &stores.gateway).await?;
+        link.subscribe(topics.filters());
 
         let limits = SpoolLimits { quota: config.spool_max_bytes, reserve: config.spool_reserve_bytes };
         let spool = Spool::open(options.work_dir.join("spool"), limits).await?;
@@ -223,6 +234,7 @@ impl Generation {
         let hub = hub_side::start(gateway, &topics, &config, stores, ends).await?;
         let (facts_in, facts) = watch::channel(GatewayFacts { printers: printers.counts(), config: told });
         let directory = hub_side::directory(&printers, &cancel_others, &mut others);
+        let names = hub_side::names(&printers, &cancel_others, &mut others);
         if config.mdns {
             tracing::info!("looking for printers over mDNS");
         }
@@ -231,6 +243,8 @@ impl Generation {
         console.show(console_side::live(printers.clone(), view.subscribe(), facts.clone()));
         let uplink = uplink::Parts {
             gateway: gateway.clone(),
+            topics: topics.clone(),
+            names,
             link: link.clone(),
             events,
             jobs: stores.jobs.clone(),
@@ -254,8 +268,12 @@ impl Generation {
         };
         let uplink = tokio::spawn(uplink::run(uplink, cancel_uplink.clone()));
 
+        let (transfers, under_way) = watch::channel(0);
+        others.push(tokio::spawn(deferral::run(link.clone(), updates, under_way, config.defer_updates)));
         let parts = jobs::Parts {
             gateway: gateway.clone(),
+            topics,
+            transfers,
             store: stores.jobs.clone(),
             spool,
             fetcher,

@@ -10,7 +10,9 @@
 //!   "documents": { "allowedHosts": ["*.amazonaws.com"], "allowedNetworks": [], "maxBytes": 268435456,
 //!                  "timeoutSeconds": 900, "caFile": "/etc/ssl/office-ca.pem" },
 //!   "spool":     { "maxBytes": 1073741824, "reserveBytes": 268435456 },
-//!   "cloud":     { "window": 8, "messagesPerSecond": 40, "shadowRequestsPerSecond": 10, "shadowsInFlight": 4 }
+//!   "cloud":     { "window": 8, "messagesPerSecond": 40, "shadowRequestsPerSecond": 10, "shadowsInFlight": 4,
+//!                  "topicRoot": "printers/{gateway}/{printer}", "shadows": "named", "thingName": "{printer}",
+//!                  "deferUpdatesSeconds": 600 }
 //! }
 //! ```
 //!
@@ -18,6 +20,7 @@
 //! All errors are found in one pass, each with its path. A key that is not known is a warning, so that a configuration
 //! for a newer version still runs an older one. `accessControl` belongs to the nucleus and is skipped.
 
+use crate::domain::naming::{Naming, Shadows, ThingName};
 use crate::domain::net::{HostPattern, Network};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -61,6 +64,10 @@ pub struct Config {
     pub shadow_requests_per_second: u32,
     /// Shadow updates on their way at once.
     pub shadows_in_flight: usize,
+    /// How topics and shadows are named.
+    pub naming: Naming,
+    /// How long an update of components may be held up by documents on their way to printers. 0: not at all.
+    pub defer_updates: Duration,
 }
 
 impl Default for Config {
@@ -83,6 +90,8 @@ impl Default for Config {
             messages_per_second: 40,
             shadow_requests_per_second: 10,
             shadows_in_flight: 4,
+            naming: Naming::default(),
+            defer_updates: Duration::from_secs(600),
         }
     }
 }
@@ -170,12 +179,33 @@ pub fn check(value: &Value) -> Checked {
         reader.error("documents.maxBytes", "must not be larger than spool.maxBytes");
     }
 
-    let at =
-        reader.section(root, "cloud", &["window", "messagesPerSecond", "shadowRequestsPerSecond", "shadowsInFlight"]);
+    let at = reader.section(
+        root,
+        "cloud",
+        &[
+            "window",
+            "messagesPerSecond",
+            "shadowRequestsPerSecond",
+            "shadowsInFlight",
+            "topicRoot",
+            "shadows",
+            "thingName",
+            "deferUpdatesSeconds",
+        ],
+    );
     reader.number(&at, "window", 1, 100, &mut config.window);
     reader.number(&at, "messagesPerSecond", 1, 100, &mut config.messages_per_second);
     reader.number(&at, "shadowRequestsPerSecond", 1, 20, &mut config.shadow_requests_per_second);
     reader.number(&at, "shadowsInFlight", 1, 10, &mut config.shadows_in_flight);
+    reader.template(&at, "topicRoot", &mut config.naming.root);
+    let mut thing = ThingName::default();
+    reader.template(&at, "thingName", &mut thing);
+    match reader.text(&at, "shadows") {
+        None | Some("named") => {}
+        Some("thing") => config.naming.shadows = Shadows::Thing(thing),
+        Some(_) => reader.error(at.path("shadows"), "must be \"named\" or \"thing\""),
+    }
+    reader.seconds(&at, "deferUpdatesSeconds", 0, 86_400, &mut config.defer_updates);
 
     let config = if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors) };
     Checked { config, warnings: reader.warnings }
@@ -271,6 +301,14 @@ impl Reader {
         }
     }
 
+    fn template<T: std::str::FromStr<Err: std::fmt::Display>>(&mut self, at: &Section<'_>, key: &str, target: &mut T) {
+        match self.text(at, key).map(str::parse) {
+            None => {}
+            Some(Ok(template)) => *target = template,
+            Some(Err(error)) => self.error(at.path(key), error.to_string()),
+        }
+    }
+
     fn networks(&mut self, at: &Section<'_>, key: &str, target: &mut Vec<Network>) {
         self.list(at, key, target, "a network such as 10.20.0.0/16 or fd00::/8");
     }
@@ -361,6 +399,17 @@ mod tests {
         assert!(checked.config.is_ok());
         let paths: Vec<_> = checked.warnings.iter().map(|w| w.path.as_str()).collect();
         assert_eq!(paths, ["pol", "poll.idle"]);
+    }
+
+    #[test]
+    fn names_of_topics_and_shadows_are_checked_templates() {
+        let config = check(&json!({"cloud": {"topicRoot": "printers/{printer}", "shadows": "thing"}})).config.unwrap();
+        assert!(config.naming.root.is_shared());
+        assert_eq!(config.naming.shadows, Shadows::Thing(ThingName::default()));
+        let value = json!({"cloud": {"topicRoot": "printers/#", "thingName": "a b", "shadows": "classic"}});
+        let errors = check(&value).config.unwrap_err();
+        let paths: Vec<_> = errors.iter().map(|e| e.path.as_str()).collect();
+        assert_eq!(paths, ["cloud.topicRoot", "cloud.thingName", "cloud.shadows"]);
     }
 
     #[test]

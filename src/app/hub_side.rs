@@ -21,7 +21,7 @@ use crate::ipp::request::Request;
 use crate::jobs::{Directory, Known, Networks, Reach};
 use crate::store::gateway::{Class, Commit, GatewayStore, Message};
 use crate::store::{StoreError, Wake};
-use crate::uplink::message_id;
+use crate::uplink::{Names, message_id};
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -141,6 +141,38 @@ pub(super) fn directory(
                 news = changed.changed() => if news.is_err() { return },
             }
             sender.send_replace(Arc::new(snapshot(&printers)));
+        }
+    }));
+    receiver
+}
+
+/// Keeps the uplink's list of printers in step with the hub's view.
+pub(super) fn names(
+    printers: &Printers,
+    cancel: &CancellationToken,
+    tasks: &mut Vec<JoinHandle<()>>,
+) -> watch::Receiver<Arc<Names>> {
+    let mut changed = printers.changed();
+    let printers = printers.clone();
+    let list = |printers: &Printers| {
+        let all = printers.all();
+        let aliases = all.iter().flat_map(|view| view.aliases.iter().cloned()).collect();
+        Arc::new(Names { printers: all.iter().map(|view| view.id.clone()).collect(), aliases })
+    };
+    let (sender, receiver) = watch::channel(list(&printers));
+    let cancel = cancel.clone();
+    tasks.push(tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                news = changed.changed() => if news.is_err() { return },
+            }
+            let now = list(&printers);
+            sender.send_if_modified(|names| {
+                let news = *names != now;
+                *names = now;
+                news
+            });
         }
     }));
     receiver

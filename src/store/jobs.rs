@@ -208,6 +208,23 @@ impl JobStore {
             .await
     }
 
+    /// Sets statuses aside until [`JobStore::release`].
+    pub async fn hold(&self, rows: Vec<i64>, why: &str) -> Result<(), StoreError> {
+        let why = format!("{}{why}", super::gateway::HELD);
+        self.db.write(move |tx| super::gateway::hold_rows(tx, "status_outbox", &rows, &why)).await
+    }
+
+    /// Lets go on what was held under topics that begin so. Answers how many.
+    pub async fn release(&self, prefix: &str) -> Result<usize, StoreError> {
+        let prefix = prefix.to_owned();
+        self.db.write(move |tx| super::gateway::release_rows(tx, "status_outbox", &prefix)).await
+    }
+
+    /// Changes the topics of what waits: `None` leaves one as it is. Answers how many were changed.
+    pub async fn rename(&self, rename: impl Fn(&str) -> Option<String> + Send + 'static) -> Result<usize, StoreError> {
+        self.db.write(move |tx| super::gateway::rename_rows(tx, "status_outbox", &rename)).await
+    }
+
     /// Writes everything into the file itself and empties its log, so that what was erased is nowhere any more.
     pub async fn truncate_log(&self) -> Result<(), StoreError> {
         self.db.read(|c| c.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))).await
