@@ -17,6 +17,7 @@ mod hub_side;
 use crate::cloud::greengrass::{IpcError, IpcSettings, Link, LinkSettings, ReportedState};
 use crate::cloud::wire::{Configuration, Topics};
 use crate::config::{self, Checked, Config};
+use crate::deliver::raw;
 use crate::document::fetch::{self, Fetcher};
 use crate::document::spool::{Spool, SpoolLimits};
 use crate::domain::ids::GatewayName;
@@ -245,6 +246,7 @@ impl Generation {
                 },
                 fetch: fetch::Limits { total: config.document_timeout, ..fetch::Limits::default() },
                 printers: Timeouts::default(),
+                raw: raw::Limits::default(),
             },
         };
         let jobs_cancel = cancel_jobs.clone();
@@ -595,6 +597,7 @@ mod tests {
             location: None,
             make_and_model: String::new(),
             endpoints: Vec::new(),
+            formats: Vec::new(),
             status: Status::Unknown,
             online: false,
             error_code: "OK".into(),

@@ -14,6 +14,7 @@ pub mod outbox;
 pub mod registry;
 pub mod retry;
 pub mod schedule;
+pub mod secret;
 pub mod shadow;
 pub mod sighting;
 pub mod state;
