@@ -19,6 +19,7 @@ use crate::cloud::greengrass::{IpcError, IpcSettings, Link, LinkSettings, Report
 use crate::cloud::wire::{Configuration, Topics};
 use crate::config::{self, Checked, Config};
 use crate::console::Console;
+use crate::deliver::raw;
 use crate::document::fetch::{self, Fetcher};
 use crate::document::spool::{Spool, SpoolLimits};
 use crate::domain::ids::GatewayName;
@@ -290,6 +291,7 @@ impl Generation {
                 },
                 fetch: fetch::Limits { total: config.document_timeout, ..fetch::Limits::default() },
                 printers: Timeouts::default(),
+                raw: raw::Limits::default(),
             },
         };
         let jobs_cancel = cancel_jobs.clone();
@@ -640,6 +642,7 @@ mod tests {
             location: None,
             make_and_model: String::new(),
             endpoints: Vec::new(),
+            formats: Vec::new(),
             status: Status::Unknown,
             online: false,
             error_code: "OK".into(),
