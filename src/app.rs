@@ -13,6 +13,7 @@
 //! defaults. Only an invalid *file* ends the program, because whoever named it stands beside it.
 
 mod hub_side;
+mod snmp_side;
 
 use crate::cloud::greengrass::{IpcError, IpcSettings, Link, LinkSettings, ReportedState};
 use crate::cloud::wire::{Configuration, Topics};

@@ -1,4 +1,4 @@
-//! The hub's side of the composition: mDNS in, polls over IPP, commits to the store, the directory for jobs.
+//! The hub's side of the composition: mDNS in, polls over IPP and SNMP, commits to the store, the directory for jobs.
 
 use super::{Stores, signed};
 use crate::cloud::wire::{self, Topics};
@@ -11,14 +11,16 @@ use crate::domain::net::PrinterPolicy;
 use crate::domain::registry::Pin;
 use crate::domain::schedule::Intervals;
 use crate::domain::sighting::DiscoveryEvent;
+use crate::domain::state::Source;
 use crate::hub::{
     self, BoxFuture, HubOutput, HubPorts, HubSettings, HubState, PollAnswer, PollError, PollErrorKind, Poller,
-    PrinterRow, Printers, Record, RecordBody,
+    PrinterRow, Printers, Question, Record, RecordBody,
 };
 use crate::ipp::client::{Client, Error as IppError, Fingerprint, Target, Timeouts};
 use crate::ipp::decode;
 use crate::ipp::request::Request;
 use crate::jobs::{Directory, Known, Networks, Reach};
+use crate::snmp;
 use crate::store::gateway::{Class, Commit, GatewayStore, Message};
 use crate::store::{StoreError, Wake};
 use crate::uplink::message_id;
@@ -69,6 +71,7 @@ pub(super) async fn start(
     }
 
     let (sightings, discovery) = mpsc::channel(SIGHTINGS);
+    let snmp = super::snmp_side::client(&config.snmp).await;
     if config.mdns {
         tokio::spawn(browse(config.clone(), sightings, cancel.clone()));
     }
@@ -76,6 +79,7 @@ pub(super) async fn start(
         gateway: gateway.clone(),
         intervals: Intervals { idle: signed(config.poll_idle), fast: signed(config.poll_busy), ..Intervals::default() },
         seed: seed(),
+        snmp: snmp.is_some(),
     };
     let mut state = HubState::new(settings, rows, Timestamp::now());
     // Before anything else runs: the first status counts them, and tickets for them are not for unknown printers.
@@ -89,7 +93,7 @@ pub(super) async fn start(
     let ports = HubPorts {
         discovery,
         poll_now,
-        poller: poller(networks(config)),
+        poller: poller(networks(config), snmp, config.snmp.port),
         commit: move |output| {
             let committer = committer.clone();
             async move { committer.commit(output).await }
@@ -179,10 +183,19 @@ fn policy(config: &Config) -> PrinterPolicy {
     PrinterPolicy { allowed }
 }
 
-/// One poll: Get-Printer-Attributes. Clients are not kept between polls a minute apart: printers close by then.
-fn poller(networks: Networks) -> Poller {
-    Arc::new(move |endpoint: Endpoint, pin: Option<Pin>| -> BoxFuture<Result<PollAnswer, PollError>> {
-        Box::pin(poll(networks().permit(&endpoint), pin))
+/// One poll: Get-Printer-Attributes, or what the SNMP agent says. IPP clients are not kept between polls a minute apart:
+/// printers close by then.
+fn poller(networks: Networks, snmp: Option<snmp::client::Client>, port: u16) -> Poller {
+    Arc::new(move |question: Question| -> BoxFuture<Result<PollAnswer, PollError>> {
+        let policy = networks();
+        match (question.source, &snmp) {
+            (Source::Ipp, _) => Box::pin(poll(policy.permit(&question.endpoint), question.pin)),
+            (Source::Snmp, Some(client)) => Box::pin(super::snmp_side::poll(client.clone(), port, policy, question)),
+            (Source::Snmp, None) => {
+                let message = "SNMP is not configured".to_owned();
+                Box::pin(std::future::ready(Err(PollError::new(PollErrorKind::Unreachable, message))))
+            }
+        }
     })
 }
 
