@@ -3,6 +3,7 @@
 use super::Exit;
 use crate::simulate::{
     Fault, History, Interfaces, Mdns, Office, OfficeConfig, PrinterSpec, SimulateError, default_printers, profiles,
+    snmp,
 };
 use anyhow::Context;
 use serde_json::json;
@@ -15,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How many printers, of the profiles in turn.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=250))]
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(0..=250))]
     printers: u8,
     /// Where they print to.
     #[arg(long, default_value = "simulated-printers")]
@@ -41,6 +42,20 @@ pub struct Args {
     /// Announce on this interface instead of loopback only; may be repeated.
     #[arg(long)]
     interface: Vec<String>,
+    /// Serve this recording of an SNMP agent (.snmprec), or every one in this directory, as a printer of its own; may be
+    /// repeated.
+    #[arg(long, value_name = "FILE")]
+    snmprec: Vec<PathBuf>,
+    /// UDP port of every SNMP agent (161 needs privilege); 0 takes free ones.
+    #[arg(long, default_value_t = 0)]
+    snmp_port: u16,
+    /// Community that may read, instead of `public`; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    snmp_community: Vec<String>,
+    /// User of SNMP version 3, instead of those that are there without: NAME, NAME:AUTH:PASSWORD or
+    /// NAME:AUTH:PASSWORD:PRIV:PASSWORD; may be repeated.
+    #[arg(long, value_name = "USER")]
+    snmp_user: Vec<snmp::User>,
     /// Set a fault from the start: NAME=FAULT, for example Reception=out-of-paper; may be repeated.
     #[arg(long, value_name = "NAME=FAULT", value_parser = named_fault)]
     fault: Vec<(String, Fault)>,
@@ -115,6 +130,20 @@ fn printers(args: &Args) -> Result<Vec<PrinterSpec>, String> {
         spec.history = args.history;
         spec.page_time = Duration::from_millis(args.page_time);
         spec.time_out = Duration::from_secs(args.time_out.into());
+    }
+    let next = printers.len().try_into().ok().and_then(|count| u32::from(args.address).checked_add(count));
+    let next = next.map(Ipv4Addr::from).ok_or("the addresses do not fit behind --address")?;
+    printers.extend(snmp::recorded_printers(&args.snmprec, next).map_err(|error| error.to_string())?);
+    let mut access = snmp::Access::default();
+    if !args.snmp_community.is_empty() {
+        access.communities.clone_from(&args.snmp_community);
+    }
+    if !args.snmp_user.is_empty() {
+        access.users = args.snmp_user.clone().into();
+    }
+    for spec in &mut printers {
+        spec.snmp_port = Some(args.snmp_port);
+        spec.snmp_access = access.clone();
     }
     for (name, fault) in &args.fault {
         let spec = printers.iter_mut().find(|spec| spec.name == *name);

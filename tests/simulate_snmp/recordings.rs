@@ -1,7 +1,7 @@
 //! Recordings walk out as they are: every capture of the corpus, by every version.
 
 use crate::tools::{error, lines, run};
-use printgate::simulate::snmp::{Access, RecordAgent, Recording};
+use printgate::simulate::snmp::{Access, RecordAgent, Recording, recorded_printers};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -141,4 +141,28 @@ async fn a_context_is_reached_by_community_and_by_context_name() {
     let nobody = ask(&["-v2c", "-c", "public@Elsewhere", "-t", "0.2", "-r", "0"]).await;
     assert!(nobody.contains("Timeout"), "{nobody}");
     agent.stop().await;
+}
+
+#[tokio::test]
+async fn a_directory_of_recordings_is_an_office_of_agents() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    write("first.snmprec", "1.3.6.1.2.1.1.5.0|4x|01\n");
+    write("first@Inside.snmprec", "1.3.6.1.2.1.1.5.0|4x|02\n");
+    write("second.snmprec", "1.3.6.1.2.1.1.5.0|4x|03\nnonsense\n");
+    let printers = recorded_printers(&[directory.path().to_owned()], [127, 0, 85, 20].into()).unwrap();
+    let lab = crate::tools::office(printers).await;
+    let agents: Vec<_> =
+        lab.office.printers().iter().map(|printer| (printer.name.clone(), printer.snmp.unwrap())).collect();
+    assert_eq!(agents.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["first", "second"]);
+    let sys_name = "1.3.6.1.2.1.1.5.0";
+    assert_eq!(crate::tools::get(agents[0].1, sys_name).await, "Hex-STRING: 01");
+    assert_eq!(crate::tools::get(agents[1].1, sys_name).await, "Hex-STRING: 03");
+    let inside = run("snmpget", &["-v2c", "-c", "public@Inside"], agents[0].1, &[sys_name]).await;
+    assert_eq!(lines(&inside).pop().unwrap().1, "Hex-STRING: 02");
+    // Faults reach it like any other.
+    lab.office.set_fault("second", "snmp-gen-err".parse().unwrap()).unwrap();
+    let output = run("snmpget", &["-v2c", "-c", "public", "-Cf"], agents[1].1, &[sys_name]).await;
+    assert!(error(&output).contains("genError"), "{}", error(&output));
+    lab.office.shutdown().await;
 }

@@ -21,8 +21,8 @@ use bytes::Bytes;
 use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
@@ -55,6 +55,8 @@ pub(super) struct Agent {
     kind: Option<&'static Kind>,
     longest: usize,
     engine: Option<Engine>,
+    /// What was answered from last, of kinds that need it ([`Kind::stale`]).
+    last: Mutex<Vec<Moment>>,
     late: AtomicUsize,
 }
 
@@ -80,7 +82,7 @@ impl Agent {
         };
         let engine = (versions == Snmp::V3 && !access.users.is_empty())
             .then(|| Engine::new(enterprise, mac, access.users.clone(), longest, now));
-        Agent { source, access, versions, kind, longest, engine, late: AtomicUsize::new(0) }
+        Agent { source, access, versions, kind, longest, engine, last: Mutex::default(), late: AtomicUsize::new(0) }
     }
 
     /// Answers until the power goes.
@@ -275,15 +277,37 @@ impl Agent {
         Some(reply)
     }
 
+    /// What is there to answer from: of a sleeping printer whose card knows nothing new, what it was when it was asked
+    /// last; only the clock goes on.
+    fn awake(&self, now: Vec<Moment>) -> Vec<Moment> {
+        let stale = self.kind.is_some_and(|kind| kind.stale) && now.iter().any(|moment| moment.view.asleep);
+        if !stale {
+            return now;
+        }
+        let mut last = std::mem::take(&mut *self.last.lock().unwrap_or_else(PoisonError::into_inner));
+        if last.len() != now.len() {
+            return now;
+        }
+        for (old, new) in last.iter_mut().zip(&now) {
+            old.view.up_time_ticks = new.view.up_time_ticks;
+        }
+        last
+    }
+
     fn with_objects<T>(&self, context: &str, now: Instant, ask: impl FnOnce(&dyn Objects) -> Option<T>) -> Option<T> {
         match &self.source {
             Source::Recorded(recording, _) => ask(recording.context(context)?),
             Source::Live(shared) => {
                 let kind = self.kind?;
                 let behind = shared.behind_address();
-                let moments: Vec<Moment> = behind.iter().map(|shared| moment(shared, kind, now)).collect();
+                let moments = behind.iter().map(|shared| moment(shared, kind, now)).collect();
+                let moments = self.awake(moments);
                 let layout = Layout::of(&moments);
-                ask(&Printers { layout: &layout, moments: &moments })
+                let answer = ask(&Printers { layout: &layout, moments: &moments });
+                if kind.stale {
+                    *self.last.lock().unwrap_or_else(PoisonError::into_inner) = moments;
+                }
+                answer
             }
         }
     }
