@@ -358,3 +358,6 @@ fn noise(length: usize) -> Bytes {
     let _ = getrandom::fill(noise.get_mut(1..).unwrap_or_default());
     noise.into()
 }
+
+#[cfg(test)]
+mod tests;
