@@ -215,10 +215,14 @@ async fn a_sleeping_printer_is_silent_slow_or_stale_as_its_kind_is() {
     lab.office.order("P", Order::Sleep).await.unwrap();
     let told = error(&run("snmpget", &quick, lab.agent(), &[cover]).await);
     assert!(told.contains("Timeout"), "{told}");
+    set(&lab, "door-open").await;
     assert_eq!(get(lab.agent(), cover).await, "INTEGER: 4");
+    lab.office.order("P", Order::Wake).await.unwrap();
+    assert_eq!(get(lab.agent(), cover).await, "INTEGER: 3");
 
     // Answers as ever, and says that it is on standby: running and other.
     let lab = printer("office-colour", |_| {}).await;
+    set(&lab, "toner-level:yellow:60").await;
     assert_eq!(get(lab.agent(), PRINTER_STATUS).await, "INTEGER: 3");
     lab.office.order("P", Order::Sleep).await.unwrap();
     assert_eq!(get(lab.agent(), PRINTER_STATUS).await, "INTEGER: 1");
