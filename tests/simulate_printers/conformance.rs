@@ -25,7 +25,7 @@ fn suites(dir: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_profile_passes_the_ipp_2_0_suite() {
-    for profile in PROFILES {
+    for profile in PROFILES.iter().filter(|profile| profile.services.ipp) {
         let lab = printer(|spec| spec.profile = profile).await;
         let dir = lab.dir.path().join("suites");
         std::fs::create_dir(&dir).unwrap();
