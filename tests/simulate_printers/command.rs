@@ -45,7 +45,17 @@ async fn an_office_of_all_kinds_is_ruled_from_the_command_line() {
     let profiles: Vec<String> = printers.iter().map(|printer| text(printer, "profile")).collect();
     assert_eq!(
         profiles,
-        ["office-colour", "mono-laser", "label", "old-mono", "inkjet", "mfp", "print-server", "print-server", "print-server"]
+        [
+            "office-colour",
+            "mono-laser",
+            "label",
+            "old-mono",
+            "inkjet",
+            "mfp",
+            "print-server",
+            "print-server",
+            "print-server"
+        ]
     );
     let uris: Vec<String> = printers.iter().map(|printer| text(printer, "uri")).collect();
     assert!(uris[3].starts_with("socket://127.0.87.4:"), "{uris:?}");
@@ -83,18 +93,16 @@ async fn a_script_is_checked_at_the_start_and_carried_out_in_its_times() {
     let output = run(wrong).await;
     assert_eq!(output.status.code(), Some(2));
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(text.contains("line 2: no printer is called `Nobody`") && text.contains("line 3: `soon` is no time"), "{text}");
+    assert!(
+        text.contains("line 2: no printer is called `Nobody`") && text.contains("line 3: `soon` is no time"),
+        "{text}"
+    );
 
     let text = "# paper and power\nat 200ms Reception out-of-paper\nat 3s Reception clear out-of-paper\n\
                 at 3s Copier power-off keep-queue\nat 5s Copier power-on\n";
     std::fs::write(&script, text).unwrap();
     let (_child, printers) = start(&dir.path().join("out"), &["--script", script.to_str().unwrap()]).await;
-    for (printer, shows) in [
-        (1, "Out of paper: fill tray-1"),
-        (1, "Ready"),
-        (5, "nobody there"),
-        (5, "Ready"),
-    ] {
+    for (printer, shows) in [(1, "Out of paper: fill tray-1"), (1, "Ready"), (5, "nobody there"), (5, "Ready")] {
         until(shows, async || (display(&printers[printer]).await == shows).then_some(())).await;
     }
 }

@@ -77,7 +77,8 @@ async fn another_firmware() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clone_has_the_uuid_of_another_and_its_serial_number() {
     let dir = tempfile::tempdir().unwrap();
-    let specs = ["A", "B"].into_iter().zip(1..).map(|(name, host)| PrinterSpec::new(name, [127, 0, 84, 10 + host].into()));
+    let specs =
+        ["A", "B"].into_iter().zip(1..).map(|(name, host)| PrinterSpec::new(name, [127, 0, 84, 10 + host].into()));
     let office = Office::start(config(specs.collect(), dir.path())).await.unwrap();
     let (a, b) = (office.printers().remove(0), office.printers().remove(1));
     let test = dir.path().join("t.test");

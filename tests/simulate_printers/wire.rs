@@ -147,7 +147,7 @@ async fn what_is_no_ipp_is_refused_politely() {
     lab.office.shutdown().await;
 }
 
-async fn fingerprint(address: SocketAddr) -> String {
+pub(crate) async fn fingerprint(address: SocketAddr) -> String {
     let mut command = Command::new("sh");
     let script =
         "openssl s_client -connect \"$0\" </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256 -subject";
