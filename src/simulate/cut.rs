@@ -13,13 +13,15 @@ pub(super) struct Cut {
     stream: TcpStream,
     /// Bytes left to read; `None`: all.
     left: Option<u64>,
+    /// The byte is reached: nothing is written any more either.
+    reset: bool,
     shared: Arc<Shared>,
 }
 
 impl Cut {
     pub(super) fn new(stream: TcpStream, shared: Arc<Shared>) -> Cut {
         let left = shared.device().faults.drop_at();
-        Cut { stream, left, shared }
+        Cut { stream, left, reset: false, shared }
     }
 }
 
@@ -29,11 +31,15 @@ impl AsyncRead for Cut {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.reset {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         let Some(left) = self.left else { return Pin::new(&mut self.stream).poll_read(context, buffer) };
         if left == 0 {
             if self.shared.device().faults.used_drop_at() {
                 // The connection is closed by a reset when the stream is dropped.
                 let _ = self.stream.set_zero_linger();
+                self.reset = true;
                 return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
             }
             // Another connection used the fault up.
@@ -52,6 +58,9 @@ impl AsyncRead for Cut {
 
 impl AsyncWrite for Cut {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.reset {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 

@@ -285,6 +285,7 @@ impl Device {
         self.last_state = 3;
         self.impressions_at_power_on = self.impressions;
         self.condition.restart();
+        self.condition.note(&self.problems(), 0);
         self.wake(now);
     }
 

@@ -315,11 +315,7 @@ fn icon() -> Response<Body> {
 /// The printer's own page, where `printer-more-info` points.
 fn page(shared: &Shared) -> Response<Body> {
     let device = shared.device();
-    let state = match device.state() {
-        3 => "idle",
-        4 => "processing",
-        _ => "stopped",
-    };
-    let text = format!("{}\n{} {}\n{state}\n", device.identity.name, device.profile.make, device.profile.model);
+    let (profile, message) = (device.profile, device.message(Instant::now()));
+    let text = format!("{}\n{} {}\n{message}\n", device.identity.name, profile.make, profile.model);
     Response::new(full(text.into()))
 }
