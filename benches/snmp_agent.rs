@@ -59,9 +59,9 @@ fn main() {
     runtime.block_on(office.shutdown());
 }
 
-/// Of the kinds whose printer is the first device and speaks version 2c.
+/// Of the kinds whose printer is the first device, speaks version 2c and does not sleep meanwhile.
 fn printer(index: u32) -> PrinterSpec {
-    let kinds = ["office-colour", "mono-laser", "label", "mfp"];
+    let kinds = ["office-colour", "print-server", "label", "mfp"];
     let kind = profiles::profile(kinds[index as usize % kinds.len()]).unwrap();
     let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 20, 0, 1)) + index);
     let mut spec = PrinterSpec::new(format!("P{index}"), address.into());

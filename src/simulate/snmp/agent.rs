@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 
 /// Longest datagram.
 const LONGEST_DATAGRAM: usize = 65_535;
-/// Datagrams of one agent in a row before others get their turn.
+/// Datagrams of one agent in a row before it asks whether there are more, which lets others have their turn.
 const IN_A_ROW: usize = 32;
 /// Answers that wait to be sent late; more are lost.
 const MAX_LATE: usize = 256;
@@ -110,7 +110,6 @@ impl Agent {
                     Err(_) => {}
                 }
             }
-            tokio::task::yield_now().await;
         }
     }
 
