@@ -74,9 +74,12 @@ impl Agent {
                 let kind = Moment::kind_of(device.profile);
                 (device.profile.services.snmp, Some(kind), kind.enterprise, device.view(now).mac, kind.longest)
             }
-            Source::Recorded(..) => {
+            Source::Recorded(_, shared) => {
                 let mut mac = [2, 0, 0, 0, 0, 0];
-                let _ = getrandom::fill(mac.get_mut(1..).unwrap_or_default());
+                match shared {
+                    Some(shared) => mac = shared.device().view(now).mac,
+                    None => getrandom::fill(mac.get_mut(1..).unwrap_or_default()).unwrap_or_default(),
+                }
                 (Snmp::V3, None, 32_473, mac, RECORDED_LONGEST)
             }
         };
