@@ -69,6 +69,8 @@ pub(super) struct Device {
     boot_at: Timestamp,
     /// Up-time of the last change of printer-state.
     pub(super) state_changed: i32,
+    /// Up-time of the last change of what is neither state nor counter.
+    pub(super) config_changed: i32,
     last_state: i32,
     last_job: i32,
     pub(super) condition: Condition,
@@ -111,6 +113,7 @@ impl Device {
             boot: now,
             boot_at: Timestamp::now(),
             state_changed: 1,
+            config_changed: 1,
             last_state: 3,
             condition: Condition::new(profile),
             impressions_at_power_on: impressions,
@@ -282,6 +285,7 @@ impl Device {
         self.boot = now;
         self.boot_at = Timestamp::now();
         self.state_changed = 1;
+        self.config_changed = 1;
         self.last_state = 3;
         self.impressions_at_power_on = self.impressions;
         self.condition.restart();
@@ -291,7 +295,11 @@ impl Device {
 
     /// Carries out what is due and says when something will be due next.
     pub(super) fn advance(&mut self, now: Instant) -> Option<Instant> {
+        let changes = self.condition.config_changes;
         let moves = self.condition.follow(&self.faults, now);
+        if changes != self.condition.config_changes {
+            self.config_changed = self.up_time(now);
+        }
         self.follow_counts();
         self.time_outs(now);
         self.forget(now);
