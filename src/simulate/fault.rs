@@ -14,7 +14,7 @@
 //! | `drop-before[:TIMES]` | a connection is closed as soon as it is there, nothing is read (IPP, AppSocket, LPD) |
 //! | `drop-at:N[:TIMES]` | a connection to the IPP port is reset after exactly N bytes were read of it, whatever they are |
 //! | `drop-after:N[:TIMES]` | the connection is dropped after N bytes of a document (the document is incomplete: never printed) |
-//! | `lose-answer[:OP][:TIMES]` | the request is carried out in full, then the connection is closed without an answer; OP is `print-job`, `create-job` or `send-document`, `lpd` (the acknowledgement of a whole file) or `appsocket` (an answer on the back-channel), default all of them |
+//! | `lose-answer[:OP][:TIMES]` | the request is carried out in full, then the connection is closed without an answer; OP is `print-job`, `create-job` or `send-document`, `lpd` (the last acknowledgement of a job) or `appsocket` (an answer on the back-channel), default all of them |
 //! | `answer-after:SECONDS` | the request is carried out, its answer comes so many seconds later |
 //! | `garbage` | answers are HTTP 200 with 4 KiB of noise under `application/ipp` |
 //! | `garbage-http` | what is sent is not even HTTP |
@@ -61,7 +61,7 @@ pub enum LossyOperation {
     SendDocument,
     /// An answer on AppSocket's back-channel.
     AppSocket,
-    /// LPD's acknowledgement of a whole file.
+    /// LPD's last acknowledgement of a job.
     Lpd,
 }
 
@@ -263,9 +263,7 @@ impl LossyOperation {
 
     fn from_keyword(text: &str) -> Option<LossyOperation> {
         use LossyOperation::{AppSocket, CreateJob, Lpd, PrintJob, SendDocument};
-        [PrintJob, CreateJob, SendDocument, AppSocket, Lpd]
-            .into_iter()
-            .find(|operation| operation.keyword() == text)
+        [PrintJob, CreateJob, SendDocument, AppSocket, Lpd].into_iter().find(|operation| operation.keyword() == text)
     }
 }
 

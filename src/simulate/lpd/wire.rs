@@ -15,13 +15,25 @@ const UNLIMITED: u64 = 4 * 1024 * 1024 * 1024 - 1;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Command {
     /// 01: print any waiting jobs.
-    Print { queue: String },
+    Print {
+        queue: String,
+    },
     /// 02: receive a printer job.
-    Receive { queue: String },
+    Receive {
+        queue: String,
+    },
     /// 03 and 04: send queue state, short or long.
-    State { queue: String, long: bool, list: Vec<String> },
+    State {
+        queue: String,
+        long: bool,
+        list: Vec<String>,
+    },
     /// 05: remove jobs.
-    Remove { queue: String, agent: String, list: Vec<String> },
+    Remove {
+        queue: String,
+        agent: String,
+        list: Vec<String>,
+    },
     Unknown,
 }
 
@@ -31,9 +43,15 @@ pub(super) enum Subcommand {
     /// 01: abort the job.
     Abort,
     /// 02: receive a control file.
-    Control { size: Size, name: String },
+    Control {
+        size: Size,
+        name: String,
+    },
     /// 03: receive a data file.
-    Data { size: Size, name: String },
+    Data {
+        size: Size,
+        name: String,
+    },
     Unknown,
 }
 
@@ -219,8 +237,13 @@ mod tests {
     #[test]
     fn control_files_are_understood() {
         let file = |name: &str, copies, source: &str| File { name: name.into(), copies, source: source.into() };
-        let control = Control::parse(b"Hhost\nPalice\nJInvoice 17\nCclass\nLalice\nfdfA001host\nfdfA001host\nUdfA001host\nNinvoice.txt\n");
-        assert_eq!((control.host.as_str(), control.user.as_str(), control.job.as_str()), ("host", "alice", "Invoice 17"));
+        let control = Control::parse(
+            b"Hhost\nPalice\nJInvoice 17\nCclass\nLalice\nfdfA001host\nfdfA001host\nUdfA001host\nNinvoice.txt\n",
+        );
+        assert_eq!(
+            (control.host.as_str(), control.user.as_str(), control.job.as_str()),
+            ("host", "alice", "Invoice 17")
+        );
         assert_eq!(control.files, [file("dfA001host", 2, "invoice.txt")]);
         let control = Control::parse(b"Pbob\r\nK3\r\nNa.ps\r\nodfA002h\r\nNb.txt\r\nfdfB002h");
         assert_eq!(control.files, [file("dfA002h", 3, "a.ps"), file("dfB002h", 3, "b.txt")]);

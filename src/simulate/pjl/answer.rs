@@ -281,12 +281,8 @@ fn status(view: &View) -> (u32, String) {
 fn config(profile: &Profile, view: &View) -> Vec<String> {
     let trays: Vec<String> = (1..).zip(&view.trays).map(|(index, _)| format!("INTRAY{index}")).collect();
     let languages: Vec<&str> = Language::of(profile).into_iter().map(Language::name).collect();
-    let paper: Vec<String> = profile
-        .media
-        .iter()
-        .filter_map(|media| media.name.split('_').nth(1))
-        .map(str::to_ascii_uppercase)
-        .collect();
+    let paper: Vec<String> =
+        profile.media.iter().filter_map(|media| media.name.split('_').nth(1)).map(str::to_ascii_uppercase).collect();
     let mut lines = enumerated("IN TRAYS", &trays);
     lines.extend(enumerated("PAPERS", &paper));
     lines.extend(enumerated("LANGUAGES", &languages));
@@ -331,7 +327,9 @@ mod tests {
         environment.set("COPIES", "999");
         assert_eq!(environment.copies(), 999);
         let mut channel = Channel::default();
-        for (variable, value) in [("TIMED", "4"), ("TIMED", "5"), ("TIMED", "301"), ("JOB", "MAYBE"), ("DEVICE", "VERBOSE")] {
+        for (variable, value) in
+            [("TIMED", "4"), ("TIMED", "5"), ("TIMED", "301"), ("JOB", "MAYBE"), ("DEVICE", "VERBOSE")]
+        {
             channel.set(variable, value);
         }
         assert_eq!(channel, Channel { device: true, verbose: true, timed: 5, ..Channel::default() });

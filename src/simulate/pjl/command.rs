@@ -16,26 +16,48 @@ pub(in crate::simulate) enum Command {
     Bare,
     Comment,
     /// `JOB [NAME = "…"]`.
-    Job { name: Option<String> },
+    Job {
+        name: Option<String>,
+    },
     /// `EOJ [NAME = "…"]`.
-    EndOfJob { name: Option<String> },
+    EndOfJob {
+        name: Option<String>,
+    },
     /// `SET` and `DEFAULT`; the modifier (`LPARM : PCL`) is left out.
-    Set { variable: String, value: String },
+    Set {
+        variable: String,
+        value: String,
+    },
     /// `RESET` and `INITIALIZE`.
     Reset,
     /// `ENTER LANGUAGE = …`.
-    Enter { language: String },
+    Enter {
+        language: String,
+    },
     /// `USTATUS variable = value`.
-    Ustatus { variable: String, value: String },
+    Ustatus {
+        variable: String,
+        value: String,
+    },
     UstatusOff,
     /// `INFO category`.
-    Info { category: String },
+    Info {
+        category: String,
+    },
     /// `ECHO` and its words as they came.
-    Echo { words: String },
+    Echo {
+        words: String,
+    },
     /// `INQUIRE` and `DINQUIRE`: which of them, the modifier as it came, the variable.
-    Inquire { word: &'static str, modifier: Option<String>, variable: String },
+    Inquire {
+        word: &'static str,
+        modifier: Option<String>,
+        variable: String,
+    },
     /// `RDYMSG DISPLAY = "…"`.
-    ReadyMessage { display: String },
+    ReadyMessage {
+        display: String,
+    },
     Unknown,
 }
 

@@ -208,9 +208,22 @@ mod tests {
         let part = prop_oneof![
             proptest::collection::vec(any::<u8>(), 0..8),
             proptest::sample::select(vec![
-                &b"\x1b%-12345X"[..], b"\x1b%-123", b"@PJL", b"@PJL INFO ID\r\n", b"@PJL ENTER LANGUAGE = PCL\n", b"\n",
-                b"@PJL JOB NAME=\"x\"\n", b"\x1b", b"\r\n", b" ", b"\x0c", b"@PJL EOJ\n", b"@P", b"document",
-            ]).prop_map(<[u8]>::to_vec),
+                &b"\x1b%-12345X"[..],
+                b"\x1b%-123",
+                b"@PJL",
+                b"@PJL INFO ID\r\n",
+                b"@PJL ENTER LANGUAGE = PCL\n",
+                b"\n",
+                b"@PJL JOB NAME=\"x\"\n",
+                b"\x1b",
+                b"\r\n",
+                b" ",
+                b"\x0c",
+                b"@PJL EOJ\n",
+                b"@P",
+                b"document",
+            ])
+            .prop_map(<[u8]>::to_vec),
         ];
         proptest::collection::vec(part, 0..30).prop_map(|parts| parts.concat())
     }
