@@ -12,6 +12,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+const COLOUR: [&str; 3] = ["office-colour", "inkjet", "mfp"];
+
 /// A UDP port that nobody uses now.
 fn free_port() -> u16 {
     std::net::UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port()
@@ -55,11 +57,12 @@ async fn printers_at_several_addresses_are_found_from_another_process_and_say_go
     browser.enable_interface(IfKind::LoopbackV4).unwrap();
     let (ipp, ipps) = (browser.browse("_ipp._tcp.local.").unwrap(), browser.browse("_ipps._tcp.local.").unwrap());
     let begun = Instant::now();
-    let (mut child, printers) = simulate(port, 5, dir.path()).await;
+    // Five of them speak IPP; the old laser does not and is not announced at all.
+    let (mut child, printers) = simulate(port, 6, dir.path()).await;
     let ready = begun.elapsed();
     let (plain, tls) = (resolved(&ipp, 5).await, resolved(&ipps, 5).await);
     println!("5 printers: process ready after {ready:?}, all resolved after {:?}", begun.elapsed());
-    for printer in &printers {
+    for printer in printers.iter().filter(|printer| printer["profile"] != "old-mono") {
         let text = |key: &str| printer[key].as_str().unwrap();
         for (found, kind) in [(&plain, "_ipp"), (&tls, "_ipps")] {
             let service = &found[&format!("{}.{kind}._tcp.local.", text("name"))];
@@ -72,7 +75,7 @@ async fn printers_at_several_addresses_are_found_from_another_process_and_say_go
             assert_eq!(txt("ty"), format!("{} {}", text("make"), text("model")));
             assert_eq!((txt("txtvers"), txt("priority"), txt("TLS")), ("1", "30", "1.3"));
             assert!(txt("pdl").contains("application/pdf") && txt("adminurl").starts_with("http://"));
-            assert_eq!(txt("Color"), if text("profile") == "office-colour" { "T" } else { "F" });
+            assert_eq!(txt("Color"), if COLOUR.contains(&text("profile")) { "T" } else { "F" });
         }
     }
     let mut kill = Command::new("kill");
