@@ -1,5 +1,7 @@
 //! `printgate nucleus`
 
+mod lab;
+
 use super::Exit;
 use crate::nucleus::{ComponentConfig, MAX_SECRET, Nucleus, NucleusConfig, Profile, Secret};
 use anyhow::Context as _;
@@ -14,9 +16,6 @@ pub struct Args {
     /// Directory for the sockets `nucleus.sock` and `nucleus-control.sock`; made if it does not exist.
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// The runtime to play: lite or classic.
-    #[arg(long, value_name = "RUNTIME", default_value = "lite")]
-    profile: Profile,
     /// A secret for GetSecretValue, its value from a file; any number of them. Classic only.
     #[arg(long, value_name = "NAME=FILE", value_parser = name_and_file)]
     secret: Vec<(String, PathBuf)>,
@@ -38,15 +37,22 @@ pub struct Args {
     /// The component's configuration, a JSON object. Without `accessControl` it may do everything.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    lab: lab::Args,
     /// Print one JSON line when ready.
     #[arg(long)]
     json: bool,
 }
 
 /// Runs the command: serves until SIGINT or SIGTERM.
-pub async fn run(args: Args) -> anyhow::Result<Exit> {
+pub async fn run(mut args: Args) -> anyhow::Result<Exit> {
     super::start_logging("warn,printgate=info,mqtt5=error", args.json);
-    let (config, secrets) = match configuration(&args).and_then(|config| Ok((config, secrets(&args)?))) {
+    let checked = lab::Prepared::new(args.lab.clone()).and_then(|lab| {
+        // A component that is run has the recipe's name, and its configuration below what `--config` says.
+        lab.component().map(str::to_owned).into_iter().for_each(|name| args.component = name);
+        Ok((lab.configuration(configuration(&args)?), secrets(&args)?, lab))
+    });
+    let (config, secrets, lab) = match checked {
         Ok(checked) => checked,
         Err(error) => {
             eprintln!("printgate nucleus: {error:#}");
@@ -62,10 +68,11 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     nucleus_config.control_socket = Some(dir.join("nucleus-control.sock"));
     nucleus_config.mqtt_port = args.mqtt_port;
     nucleus_config.broker = args.broker.clone();
-    nucleus_config.profile = args.profile;
     nucleus_config.interpolate = args.interpolate;
     nucleus_config.secrets = secrets;
+    lab.configure(&mut nucleus_config);
     let nucleus = Nucleus::start(nucleus_config).await?;
+    lab.start(&nucleus, &dir)?;
     // A closed standard output is no reason to stop serving.
     let _ = announce(&nucleus, &args);
     tokio::select! {
@@ -106,9 +113,13 @@ fn configuration(args: &Args) -> anyhow::Result<Value> {
         }
     };
     let Some(map) = config.as_object_mut() else { anyhow::bail!("the configuration is not a JSON object") };
+    if args.lab.runs_component() {
+        // The recipe says what it may do.
+        return Ok(config);
+    }
     map.entry("accessControl").or_insert_with(|| {
         let classic = ["aws.greengrass.ShadowManager", "aws.greengrass.SecretManager"];
-        let classic = classic.into_iter().filter(|_| args.profile == Profile::Classic);
+        let classic = classic.into_iter().filter(|_| args.lab.profile == Profile::Classic);
         let services = ["aws.greengrass.ipc.mqttproxy", "aws.greengrass.ipc.pubsub"].into_iter().chain(classic);
         let policy = |service: &str| {
             let kind = service.rsplit('.').next().unwrap_or_default();
@@ -128,12 +139,12 @@ fn announce(nucleus: &Nucleus, args: &Args) -> std::io::Result<()> {
     if args.json {
         let env: serde_json::Map<String, Value> =
             environment.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
-        let ready = json!({"event": "ready", "profile": args.profile, "mqtt": {"host": host, "port": port}, "thing": args.thing,
+        let ready = json!({"event": "ready", "profile": args.lab.profile, "mqtt": {"host": host, "port": port}, "thing": args.thing,
             "component": args.component, "ipc": nucleus.ipc_socket(), "control": control, "env": env});
         writeln!(out, "{ready}")?;
     } else {
         let thing = &args.thing;
-        let profile = args.profile;
+        let profile = args.lab.profile;
         writeln!(
             out,
             "# Stand-in Greengrass nucleus ({profile}) for {thing}; Ctrl-C ends it. A component connects with:"

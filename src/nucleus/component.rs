@@ -108,6 +108,19 @@ impl Components {
         access.is_some_and(|access| access.allows(service, operation, resource))
     }
 
+    /// A new token in the place of all that there were; false when there is no such component.
+    pub(super) fn replace_tokens(&self, name: &str, token: String) -> bool {
+        let mut components = self.lock();
+        let Some(component) = components.get_mut(name) else { return false };
+        component.tokens = VecDeque::from([token]);
+        true
+    }
+
+    /// The token that a component's process is started with.
+    pub(super) fn first_token(&self, name: &str) -> Option<String> {
+        self.lock().get(name)?.tokens.front().cloned()
+    }
+
     pub(super) fn connected(&self, name: &str, delta: isize) {
         if let Some(component) = self.lock().get_mut(name) {
             component.connections = component.connections.saturating_add_signed(delta);

@@ -36,6 +36,7 @@ mod shadows;
 
 use super::component::Components;
 use super::frame::{self, Frame, FrameError};
+use super::gate::{Entered, Gate};
 use super::link::{Link, LinkError};
 use super::local::LocalBus;
 use super::local_shadows::LocalShadows;
@@ -74,12 +75,15 @@ const GREETING: Duration = Duration::from_secs(10);
 /// What every connection shares.
 pub(super) struct Shared {
     pub(super) profile: Profile,
+    pub(super) thing_name: String,
     pub(super) components: Components,
     pub(super) link: Link,
     pub(super) local: LocalBus,
     pub(super) shadows: LocalShadows,
     pub(super) secrets: Secrets,
     pub(super) updates: Updates,
+    /// Shut while the nucleus restarts.
+    pub(super) gate: Gate,
 }
 
 /// Accepts connections until `end`.
@@ -103,19 +107,20 @@ pub(super) async fn serve(listener: UnixListener, shared: Arc<Shared>, tasks: Ta
             tracing::warn!("more than {most} IPC connections");
             continue;
         };
+        let Some(entered) = shared.gate.enter() else { continue };
         let (shared, end) = (shared.clone(), end.clone());
         tasks.spawn(async move {
             let _permit = permit;
             tokio::select! {
                 () = end.cancelled() => {}
-                () = converse(stream, shared) => {}
+                () = converse(stream, shared, entered) => {}
             }
         });
     }
 }
 
 /// One connection, from its greeting to its end.
-async fn converse(stream: UnixStream, shared: Arc<Shared>) {
+async fn converse(stream: UnixStream, shared: Arc<Shared>, mut entered: Entered) {
     let max = shared.profile.limits().frame;
     let (from, to) = stream.into_split();
     let mut from = BufReader::with_capacity(READ_BUFFER, from);
@@ -152,6 +157,7 @@ async fn converse(stream: UnixStream, shared: Arc<Shared>) {
         let frame = tokio::select! {
             // The writer is gone: the component closed its side, or takes nothing.
             () = queue.closed() => break,
+            () = entered.shut() => break,
             frame = Frame::read(&mut from, max) => frame,
         };
         let outcome = match frame {

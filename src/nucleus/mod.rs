@@ -15,20 +15,28 @@
 //!
 //! Nothing between component and cloud is short-circuited: every byte goes over the IPC socket and over TCP.
 //!
-//! What it does not do: start or stop components, TLS and certificates, IoT policies, Jobs, rules, local deployments,
+//! What it does not do: TLS and certificates, IoT policies, Jobs, rules, local deployments,
 //! synchronization of local shadows with the cloud. State is in memory and ends with it.
 
 mod broker;
+mod command;
 mod component;
 mod configuration;
 mod control;
+pub mod faults;
 mod frame;
+mod front;
+mod gate;
 mod ipc;
 mod link;
 mod local;
 mod local_shadows;
+mod packet;
 mod policy;
 mod profile;
+mod quota;
+mod runner;
+mod script;
 mod secrets;
 pub mod shadow;
 mod topic;
@@ -36,23 +44,31 @@ mod updates;
 
 pub use self::component::ReportedState;
 pub use self::configuration::ConfigurationError;
+pub use self::front::QuotaStatus;
 pub use self::link::{LinkStatus, MAX_IN_FLIGHT, MAX_INBOUND, MAX_SUBSCRIPTIONS};
 pub use self::profile::{Limits, Profile};
+pub use self::quota::Quotas;
+pub use self::runner::recipe::architecture;
+pub use self::runner::{Recipe, RunnerConfig, RunnerError, RunnerState, RunnerStatus};
+pub use self::script::{Script, ScriptError};
 pub use self::secrets::{MAX_SECRET, Secret, SecretError, SecretValue};
 pub use self::updates::{UpdateOutcome, Validity};
 
-use self::broker::EmbeddedBroker;
+use self::broker::{Backend, Broker};
 use self::component::Components;
 use self::configuration::Rules;
+use self::faults::{FaultStatus, Faults};
+use self::gate::Gate;
 use self::ipc::Shared;
 use self::link::Link;
+use self::runner::Runner;
 use self::secrets::Secrets;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -91,6 +107,10 @@ pub struct NucleusConfig {
     pub interpolate: bool,
     /// What the classic nucleus's secret manager holds.
     pub secrets: Vec<Secret>,
+    /// What AWS allows; `None`: everything, for benchmarks. The broker's quotas are those of the embedded one.
+    pub quotas: Option<Quotas>,
+    /// The things that are registered.
+    pub things: shadow::Things,
 }
 
 impl NucleusConfig {
@@ -107,6 +127,8 @@ impl NucleusConfig {
             profile: Profile::default(),
             interpolate: false,
             secrets: Vec::new(),
+            quotas: Some(Quotas::default()),
+            things: shadow::Things::default(),
         }
     }
 }
@@ -169,6 +191,9 @@ pub enum NucleusError {
     /// There is no such component.
     #[error("there is no component {0}")]
     NoComponent(String),
+    /// A fault cannot be put in force.
+    #[error("{0}")]
+    Fault(String),
     /// No random numbers for a token.
     #[error("the system gives no random numbers for a token")]
     Random,
@@ -178,7 +203,7 @@ pub enum NucleusError {
 }
 
 /// What the nucleus is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// The runtime that is played.
@@ -191,6 +216,12 @@ pub struct Status {
     pub local: LocalStatus,
     /// The names of the secrets; their values are shown nowhere.
     pub secrets: Vec<String>,
+    /// The faults in force, and what they did.
+    pub faults: FaultStatus,
+    /// What the embedded broker's quotas did; absent with another broker.
+    pub quotas: Option<QuotaStatus>,
+    /// The component's process, if the nucleus runs it.
+    pub runner: Option<RunnerStatus>,
 }
 
 /// What is known of local publish/subscribe.
@@ -220,8 +251,7 @@ pub struct Nucleus {
     ipc_socket: SocketFile,
     control_socket: Option<SocketFile>,
     mqtt: (String, u16),
-    environment: BTreeMap<String, Vec<(String, String)>>,
-    broker: Option<EmbeddedBroker>,
+    environment: Arc<BTreeMap<String, Vec<(String, String)>>>,
     tasks: TaskTracker,
     end: CancellationToken,
 }
@@ -257,16 +287,17 @@ impl Nucleus {
             Some(address) => (None, address.clone()),
             None => {
                 let port = config.mqtt_port;
-                let started = EmbeddedBroker::start(port).await;
+                let started = Broker::start(port, config.quotas.clone(), &tasks, end.clone()).await;
                 let broker = started.map_err(|reason| NucleusError::Broker { port, reason })?;
                 let address: SocketAddr = broker.address();
-                (Some(broker), (address.ip().to_string(), address.port()))
+                (Some(Arc::new(broker)), (address.ip().to_string(), address.port()))
             }
         };
         let (host, port) = mqtt.clone();
+        let backend = broker.as_ref().map_or(Backend::Fixed(host.clone(), port), |broker| broker.backend());
         let (ready, mut shadows_ready) = watch::channel(false);
         let shadow_client = format!("{}-shadow-service", config.thing_name);
-        let shadows = shadow::serve(shadow_client, host.clone(), port, ready);
+        let shadows = shadow::serve(shadow_client, backend, config.things.clone(), config.quotas.clone(), ready);
         let ended = end.clone();
         tasks.spawn(async move {
             tokio::select! {
@@ -275,28 +306,45 @@ impl Nucleus {
             }
         });
         // As on AWS, the nucleus connects under the thing's name.
-        let (link, keep) = Link::start(config.thing_name.clone(), host.clone(), port, end.clone());
-        tasks.spawn(keep);
+        let faults = Arc::new(Faults::default());
+        let settings = link::Settings {
+            thing_name: config.thing_name.clone(),
+            host: host.clone(),
+            port,
+            profile: config.profile,
+            faults: faults.clone(),
+        };
+        let link = Link::start(settings, &tasks, end.clone());
         let ready = tokio::time::timeout(START, shadows_ready.wait_for(|ready| *ready)).await;
         if !matches!(ready, Ok(Ok(_))) || !link.reached(true, START).await {
             return Err(NucleusError::Unreachable { host, port });
         }
         let shared = Arc::new(Shared {
             profile,
+            thing_name: config.thing_name.clone(),
             components,
             link,
             secrets,
             local: Default::default(),
             shadows: Default::default(),
             updates: Default::default(),
+            gate: Gate::default(),
         });
-        let handle = NucleusHandle { shared: shared.clone() };
+        let environment = Arc::new(environment);
+        let handle = NucleusHandle {
+            shared: shared.clone(),
+            broker,
+            faults,
+            environment: environment.clone(),
+            profile: config.profile,
+            runner: Arc::default(),
+        };
         tasks.spawn(ipc::serve(listener, shared, tasks.clone(), end.clone()));
         if let Some(control) = control {
             tasks.spawn(control::serve(control, handle.clone(), tasks.clone(), end.clone()));
         }
         guard.disarm();
-        Ok(Self { handle, ipc_socket, control_socket, mqtt, environment, broker, tasks, end })
+        Ok(Self { handle, ipc_socket, control_socket, mqtt, environment, tasks, end })
     }
 
     /// Where any MQTT client plays the cloud: host and port.
@@ -349,14 +397,16 @@ impl Nucleus {
         self.handle.status()
     }
 
-    /// Closes every connection, ends all tasks and the broker, and removes the sockets. Takes at most 5 s.
-    pub async fn shutdown(mut self) {
+    /// Closes every connection, ends all tasks and the broker, and removes the sockets. Takes at most 5 s, and
+    /// before that the time that a component under a runner takes to stop.
+    pub async fn shutdown(self) {
+        self.handle.stop_component().await;
         self.end.cancel();
         self.tasks.close();
         if tokio::time::timeout(SHUTDOWN, self.tasks.wait()).await.is_err() {
             tracing::warn!("the nucleus's tasks did not end in time");
         }
-        if let Some(broker) = self.broker.take() {
+        if let Some(broker) = &self.handle.broker {
             broker.shutdown().await;
         }
     }
@@ -382,6 +432,11 @@ impl Drop for SocketFile {
 #[derive(Clone)]
 pub struct NucleusHandle {
     shared: Arc<Shared>,
+    broker: Option<Arc<Broker>>,
+    faults: Arc<Faults>,
+    environment: Arc<BTreeMap<String, Vec<(String, String)>>>,
+    profile: Profile,
+    runner: Arc<OnceLock<Runner>>,
 }
 
 impl NucleusHandle {
@@ -427,6 +482,9 @@ impl NucleusHandle {
             components: components.names().into_iter().map(one).collect(),
             local: LocalStatus { subscriptions, stalled },
             secrets: self.shared.secrets.names().into_iter().map(|(name, _)| name).collect(),
+            faults: self.faults.status(),
+            quotas: self.broker.as_ref().map(|broker| broker.status()),
+            runner: self.runner_status(),
         }
     }
 
