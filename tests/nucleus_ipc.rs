@@ -8,7 +8,7 @@ use aws_smithy_eventstream::frame::{read_message_from, write_message_to};
 use aws_smithy_types::event_stream::{Header, HeaderValue, Message};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use printgate::nucleus::{ComponentConfig, Nucleus, NucleusConfig, NucleusError};
+use printgate::nucleus::{ComponentConfig, Nucleus, NucleusConfig, NucleusError, Profile};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -28,6 +28,16 @@ fn component() -> ComponentConfig {
     let config = json!({"accessControl": {"aws.greengrass.ipc.mqttproxy": {"p": {
         "operations": ["*"], "resources": ["printers/*"]}}}});
     ComponentConfig { name: COMPONENT.into(), version: "1.0.0".into(), config }
+}
+
+async fn classic(dir: &Path, interpolate: bool) -> Nucleus {
+    let mut config = NucleusConfig::new(dir.join("ipc.sock"), "gw1", component());
+    config.components[0].config["accessControl"]["aws.greengrass.ipc.pubsub"] =
+        json!({"p": {"operations": ["*"], "resources": ["local/{iot:thingName}/*"]}});
+    config.components[0].config["topic"] = json!("x/{iot:thingName}");
+    config.profile = Profile::Classic;
+    config.interpolate = interpolate;
+    Nucleus::start(config).await.unwrap()
 }
 
 async fn nucleus(dir: &Path) -> Nucleus {
@@ -211,6 +221,136 @@ async fn a_component_comes_back_by_name_with_a_fresh_token() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn classic_wants_a_token_and_says_no() {
+    let dir = tempfile::tempdir().unwrap();
+    let nucleus = classic(dir.path(), false).await;
+    for refused in [
+        json!({"authToken": "AAAAAAAAAAAAAAAA"}),
+        json!({"componentName": COMPONENT}),
+        json!({"componentName": "someone.else"}),
+        json!({}),
+        json!(null),
+    ] {
+        let (mut ipc, answer) = Ipc::connect(&nucleus, refused.clone()).await;
+        let answer = answer.expect("a CONNECT_ACK");
+        assert_eq!((answer.kind, answer.flags, answer.svcuid), (5, 0, None), "{refused}");
+        assert!(ipc.receive().await.is_none(), "{refused}");
+    }
+    // The protocol's version is no choice.
+    let hello = json!({"authToken": token(&nucleus)}).to_string();
+    for version in [&[][..], &[(":version", "0.2.0")]] {
+        let mut ipc = Ipc::open(&nucleus).await;
+        ipc.send(4, 0, 0, version, &hello).await;
+        assert_eq!(ipc.receive().await.unwrap().flags, 0, "{version:?}");
+        assert!(ipc.receive().await.is_none(), "{version:?}");
+    }
+    for wrong in [1, 3, 0, -1] {
+        let mut ipc = Ipc::authenticated(&nucleus).await;
+        ipc.request(1, "UpdateState", json!({"state": "RUNNING"})).await;
+        assert_eq!(ipc.answer(1).await.kind, 0);
+        ipc.request(wrong, "UpdateState", json!({"state": "RUNNING"})).await;
+        assert!(ipc.receive().await.is_none(), "stream {wrong} after 1 was taken");
+    }
+    nucleus.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn classic_answers_in_its_own_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let nucleus = classic(dir.path(), false).await;
+    let mut ipc = Ipc::authenticated(&nucleus).await;
+    // An answer that is all there is ends its stream; that of a subscription does not.
+    ipc.request(1, "UpdateState", json!({"state": "RUNNING"})).await;
+    let answer = ipc.answer(1).await;
+    assert_eq!((answer.kind, answer.flags), (0, 2));
+    ipc.request(2, "SubscribeToIoTCore", json!({"topicName": "printers/#", "qos": "1"})).await;
+    assert_eq!(ipc.answer(2).await.flags, 0);
+    let mut refused = async |stream: i32, operation: &str, request: Value| {
+        ipc.request(stream, operation, request).await;
+        let answer = ipc.answer(stream).await;
+        assert_eq!((answer.kind, answer.flags), (1, 2), "{operation}");
+        (answer.model.unwrap_or_default(), answer.payload)
+    };
+    let nothing = json!({"message": "Key not found", "resourceType": "Configuration", "resourceName": ""});
+    let key = refused(3, "GetConfiguration", json!({"keyPath": ["no"]})).await;
+    assert_eq!(key, ("aws.greengrass#ResourceNotFoundError".into(), nothing));
+    let (model, payload) = refused(4, "RestartComponent", json!({"componentName": "x"})).await;
+    assert_eq!((model.as_str(), &payload["error"]), ("", &json!("Unsupported Operation")));
+    assert_eq!(payload["message"], json!("aws.greengrass#RestartComponent is an unsupported operation."));
+    // Java's handlers throw; the text is no JSON.
+    assert_eq!(refused(5, "UpdateState", json!([])).await, (String::new(), Value::Null));
+    assert_eq!(refused(6, "PublishToTopic", json!({"topic": "local/{iot:thingName}/x"})).await.1, Value::Null);
+    for (stream, request, expected) in [
+        (7, json!({"qos": "1", "payload": ""}), "Topic is required"),
+        (8, json!({"topicName": "printers/a", "payload": ""}), "QoS is required"),
+        (9, json!({"topicName": "printers/a", "qos": "1"}), "Payload is required"),
+    ] {
+        let (model, payload) = refused(stream, "PublishToIoTCore", request).await;
+        assert_eq!((model.as_str(), payload), ("aws.greengrass#InvalidArgumentsError", json!({"message": expected})));
+    }
+    for (stream, request, expected) in [
+        (10, json!({"valueToMerge": {"a": 1}}), "Timestamp is required"),
+        (11, json!({"timestamp": 1.0}), "ValueToMerge is required"),
+    ] {
+        assert_eq!(refused(stream, "UpdateConfiguration", request).await.1["message"], json!(expected));
+    }
+    // Whole seconds do as well as a float, unlike on lite.
+    let now = jiff::Timestamp::now().as_second() + 60;
+    ipc.request(12, "UpdateConfiguration", json!({"valueToMerge": {"a": 1}, "timestamp": now})).await;
+    assert_eq!(ipc.answer(12).await.kind, 0);
+    nucleus.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn classic_puts_in_the_thing_name_where_it_is_told_to() {
+    for interpolate in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let nucleus = classic(dir.path(), interpolate).await;
+        let mut ipc = Ipc::authenticated(&nucleus).await;
+        ipc.request(1, "SubscribeToTopic", json!({"topic": "local/gw1/a"})).await;
+        assert_eq!(ipc.answer(1).await.kind, i32::from(!interpolate));
+        ipc.request(2, "GetConfiguration", json!({"keyPath": ["topic"]})).await;
+        let expected = if interpolate { "x/gw1" } else { "x/{iot:thingName}" };
+        assert_eq!(ipc.answer(2).await.payload["value"], json!({"topic": expected}));
+        nucleus.shutdown().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_frame_that_is_too_large_closes_the_connection_before_it_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let (lite, classic) = (nucleus(dir.path()).await, tempfile::tempdir().unwrap());
+    let classic = self::classic(classic.path(), false).await;
+    for (nucleus, length) in [(&lite, 10_013u32), (&classic, 16 * 1024 * 1024 + 13)] {
+        let mut ipc = Ipc::authenticated(nucleus).await;
+        // The length and no more: whoever waited for the rest would wait for ever.
+        ipc.0.write_all(&[&length.to_be_bytes()[..], &[0; 8]].concat()).await.unwrap();
+        assert!(ipc.receive().await.is_none(), "{length}");
+    }
+    // Lite fails a deployment for a resource that classic takes.
+    let bad = json!({"accessControl": {"s": {"q": {"operations": ["*"], "resources": ["a?"]}}}});
+    assert!(matches!(lite.set_config(COMPONENT, &bad), Err(NucleusError::Configuration { .. })));
+    classic.set_config(COMPONENT, &bad).unwrap();
+    lite.shutdown().await;
+    classic.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_deployed_counts_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let nucleus = nucleus(dir.path()).await;
+    let mut ipc = Ipc::authenticated(&nucleus).await;
+    ipc.publish(1, "elsewhere", b"x").await;
+    assert_eq!(ipc.answer(1).await.model.as_deref(), Some("aws.greengrass#UnauthorizedError"));
+    let more = json!({"accessControl": {"aws.greengrass.ipc.mqttproxy": {"q": {
+        "operations": ["aws.greengrass#PublishToIoTCore"], "resources": ["elsewhere"]}}}});
+    nucleus.set_config(COMPONENT, &more).unwrap();
+    ipc.publish(2, "elsewhere", b"x").await;
+    assert_eq!(ipc.answer(2).await.model.as_deref(), Some("aws.greengrass#PublishToIoTCoreResponse"));
+    nucleus.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_link_is_cut_nothing_is_kept() {
     let dir = tempfile::tempdir().unwrap();
     let nucleus = nucleus(dir.path()).await;
@@ -349,7 +489,24 @@ async fn the_control_socket_cuts_restores_and_deploys() {
     assert_eq!(event.payload, expected);
     ipc.request(2, "GetConfiguration", json!({"keyPath": ["poll", "seconds"]})).await;
     assert_eq!(ipc.answer(2).await.payload["value"], json!({"seconds": "5"}));
-    for bad in ["{", "{}", r#"{"link":"up"}"#, r#"{"config":1}"#, r#"{"config":{},"component":"x"}"#] {
+    // What only classic has is told from outside, too.
+    assert_eq!(ask(r#"{"status":true}"#).await["profile"], json!("lite"));
+    let secret = ask(r#"{"secret":"printers/hp","value":"hunter2"}"#).await;
+    assert_eq!(secret["arn"], json!("arn:aws:secretsmanager:eu-central-1:000000000000:secret:printers/hp-StandI"));
+    assert_eq!(ask(r#"{"status":true}"#).await["secrets"], json!(["printers/hp"]));
+    let proceeded = json!({"ok": true, "outcome": "proceeded", "deferrals": 0});
+    assert_eq!(ask(r#"{"update":"d-1","timeoutMs":100}"#).await, proceeded);
+    assert_eq!(ask(r#"{"updateDone":"d-1"}"#).await, json!({"ok": true}));
+    for bad in [
+        "{",
+        "{}",
+        r#"{"secret":"a b","value":"x"}"#,
+        r#"{"secret":"a"}"#,
+        r#"{"update":1}"#,
+        r#"{"link":"up"}"#,
+        r#"{"config":1}"#,
+        r#"{"config":{},"component":"x"}"#,
+    ] {
         let answer = ask(bad).await;
         assert!(answer["ok"] == json!(false) && answer["error"].is_string(), "{bad}: {answer}");
     }
@@ -433,6 +590,56 @@ async fn link_and_shadows_outlive_a_killed_broker() {
     let next = ipc.next_stream();
     shadow_answers(&mut ipc, "gw1", next..next + 100).await;
     nucleus.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_plays_classic_and_never_shows_a_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("hp");
+    std::fs::write(&file, "hunter2\n").unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_printgate"))
+        .args(["nucleus", "--json", "--profile", "classic", "--interpolate", "--dir"])
+        .arg(dir.path().join("n"))
+        .arg("--secret")
+        .arg(format!("printers/hp={}", file.display()))
+        .env("RUST_LOG", "trace")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let log = tokio::spawn(async move {
+        let mut log = Vec::new();
+        stderr.read_to_end(&mut log).await.map(|_| log)
+    });
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = timeout(DEADLINE, lines.next_line()).await.unwrap().unwrap().unwrap();
+    let ready: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&ready["profile"], &ready["env"]["GGC_VERSION"]), (&json!("classic"), &json!("2.15.0")));
+    let path = ready["env"]["AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT"].as_str().unwrap();
+    let mut ipc = Ipc(UnixStream::connect(path).await.unwrap(), VecDeque::new(), 0);
+    let hello = json!({"authToken": ready["env"]["SVCUID"]}).to_string();
+    ipc.send(4, 0, 0, &[(":version", "0.1.0")], &hello).await;
+    assert_eq!(ipc.receive().await.unwrap().flags, 1);
+    ipc.request(1, "GetSecretValue", json!({"secretId": "printers/hp"})).await;
+    let secret = ipc.answer(1).await.payload;
+    assert_eq!(secret["secretValue"], json!({"secretString": "hunter2"}));
+    ipc.request(2, "GetThingShadow", json!({"thingName": "gw1", "shadowName": "hp"})).await;
+    assert_eq!(ipc.answer(2).await.model.as_deref(), Some("aws.greengrass#ResourceNotFoundError"));
+    let pid = child.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    assert_eq!(timeout(DEADLINE, child.wait()).await.unwrap().unwrap().code(), Some(0));
+    let log = String::from_utf8_lossy(&log.await.unwrap().unwrap()).into_owned();
+    assert!(!log.is_empty() && !log.contains("hunter2"), "the log shows a secret");
+    // What is wrong is said before anything is made.
+    let mut wrong = Command::new(env!("CARGO_BIN_EXE_printgate"));
+    wrong.args(["nucleus", "--secret", "x=/nowhere", "--dir"]).arg(dir.path().join("m"));
+    let output = timeout(DEADLINE, wrong.output()).await.unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("the secret x: cannot read /nowhere"));
+    assert!(!dir.path().join("m").exists());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -35,6 +35,7 @@ mod packet;
 mod policy;
 mod profile;
 mod quota;
+mod request;
 mod runner;
 mod script;
 mod secrets;
