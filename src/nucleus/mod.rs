@@ -447,7 +447,7 @@ fn component_environment(config: &NucleusConfig, component: &ComponentConfig, to
         ("AWS_IOT_THING_NAME", &config.thing_name),
         ("AWS_REGION", &config.region),
         ("AWS_DEFAULT_REGION", &config.region),
-        ("GGC_VERSION", "2.6.0"),
+        ("GGC_VERSION", config.profile.version()),
         ("GREENGRASS_COMPONENT_VERSION", &component.version),
     ];
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
