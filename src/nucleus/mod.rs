@@ -1,4 +1,4 @@
-//! The stand-in Greengrass nucleus, lite profile: what the demo and the tests run the gateway against.
+//! The stand-in Greengrass nucleus: what the demo and the tests run the gateway against.
 //!
 //! ```text
 //! component ──IPC, Unix socket──▶ ipc ──▶ link ──MQTT, TCP──▶ broker ◀──MQTT── any client: "the cloud"
@@ -6,14 +6,15 @@
 //!                                  └─▶ component (configuration)└── shadow service
 //! ```
 //! - `ipc`: the event-stream protocol, tokens, `accessControl`, lite's operations, sizes and answers;
-//! - `link`: the nucleus's MQTT connection, with lite's limits; it can be cut and restored;
-//! - `broker`: the crate `mqtt5`, embedded on a loopback port, or any other broker by address;
+//! - `link`: the nucleus's MQTT connections, as lite and classic have them; `faults` is what can be wrong with them;
+//! - `broker`: the crate `mqtt5`, embedded behind `front`, which has AWS's `quota`s, or any other broker by address;
 //! - [`shadow`]: the Device Shadow service, an MQTT client of the same broker;
-//! - `control`: a Unix socket with JSON lines, to cut the link or deploy a configuration from outside.
+//! - `runner`: runs a component from its recipe;
+//! - `control`: a Unix socket with JSON lines, to break things or deploy a configuration; `script`: the same from a file.
 //!
 //! Nothing between component and cloud is short-circuited: every byte goes over the IPC socket and over TCP.
 //!
-//! What it does not do: start or stop components, TLS and certificates, IoT policies, Jobs, rules, throttling, local
+//! What it does not do: TLS and certificates, IoT policies, Jobs, rules, local
 //! pub/sub, everything that only the classic nucleus has. State is in memory and ends with it.
 
 mod broker;
@@ -96,7 +97,7 @@ pub struct NucleusConfig {
     pub profile: Profile,
     /// What AWS allows; `None`: everything, for benchmarks. The broker's quotas are those of the embedded one.
     pub quotas: Option<Quotas>,
-    /// The things that are registered.
+    /// The things that may have shadows.
     pub things: shadow::Things,
 }
 

@@ -31,7 +31,7 @@ pub(super) struct LabArgs {
     /// No quotas of AWS, for benchmarks.
     #[arg(long)]
     no_quotas: bool,
-    /// Only this thing is registered (may be given several times); without it every name is.
+    /// Only this thing may have shadows (may be given several times); without it every thing may, as on AWS.
     #[arg(long, value_name = "NAME")]
     registered_thing: Vec<String>,
 }
