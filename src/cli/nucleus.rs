@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    lab: lab::Args,
+    lab: lab::LabArgs,
     /// Print one JSON line when ready.
     #[arg(long)]
     json: bool,

@@ -7,7 +7,7 @@
 //! | `{"fault": "black-hole", "direction": "out"}` | publishes are answered OK and go nowhere; `in`: nothing comes; `both` is the default. The link stays up. With `"acknowledged": false` no PUBACK comes either |
 //! | `{"fault": "slow", "ms": 500}` | every delivery comes so much later |
 //! | `{"fault": "duplicate", "every": 3}` | each third delivery comes twice; or `"probability": 0.2` |
-//! | `{"fault": "reorder", "window": 4}` | deliveries are held until there are 4 (or for 500 ms) and come in another order |
+//! | `{"fault": "reorder", "window": 4}` | deliveries are held until there are 4 (or for 1 s) and come in another order |
 //! | `{"fault": "drop-echoes", "filter": "printers/#", "count": 3}` | the next 3 deliveries of messages that components published are lost |
 //! | `{"fault": "drop-deliveries", "filter": "#", "count": 3}` | the same for any message (`#` covers `$` topics too) |
 //! | `{"fault": "none"}` | ends all of these |
