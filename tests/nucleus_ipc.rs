@@ -335,6 +335,66 @@ async fn a_frame_that_is_too_large_closes_the_connection_before_it_is_read() {
     classic.shutdown().await;
 }
 
+/// Every operation with every kind of nonsense in every field: an answer, and the connection lives on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_harms_the_nucleus() {
+    let long = "x".repeat(3_000);
+    let fields = "topicName topic qos payload publishMessage receiveMode componentName keyPath valueToMerge timestamp \
+        state thingName shadowName pageSize nextToken secretId versionId versionStage deploymentId recheckAfterMs \
+        configurationValidityReport metrics";
+    let operations = "PublishToIoTCore SubscribeToIoTCore PublishToTopic SubscribeToTopic GetConfiguration \
+        UpdateConfiguration SubscribeToConfigurationUpdate UpdateState GetThingShadow UpdateThingShadow \
+        DeleteThingShadow ListNamedShadowsForThing GetSecretValue SubscribeToComponentUpdates DeferComponentUpdate \
+        SubscribeToValidateConfigurationUpdates SendConfigurationValidityReport PauseComponent ResumeComponent \
+        PutComponentMetric NoSuchOperation";
+    let values = [
+        json!(null),
+        json!(true),
+        json!(-1),
+        json!(1e300),
+        json!(u64::MAX),
+        json!(""),
+        json!("printers/a"),
+        json!("?{${"),
+        json!(long),
+        json!([]),
+        json!([1, {}]),
+        json!({}),
+        json!({"jsonMessage": {"message": 1}}),
+        json!({"status": "REJECTED", "message": []}),
+        json!([{"name": "a", "unit": "b", "value": -1}]),
+    ];
+    let lite = tempfile::tempdir().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    for nucleus in [nucleus(lite.path()).await, classic(dir.path(), true).await] {
+        let mut ipc = Ipc::authenticated(&nucleus).await;
+        for operation in operations.split_whitespace() {
+            for value in &values {
+                let all: serde_json::Map<_, _> =
+                    fields.split_whitespace().map(|field| (field.to_owned(), value.clone())).collect();
+                // As large as lite lets it be.
+                let all = if value.to_string().len() > 100 {
+                    json!({"topicName": value, "topic": value,
+                    "thingName": value})
+                } else {
+                    Value::Object(all)
+                };
+                let stream = ipc.next_stream();
+                ipc.request(stream, operation, all).await;
+                ipc.answer(stream).await;
+                ipc.send(0, 2, stream, &[], "").await;
+            }
+        }
+        // Nothing is left open, and it still serves.
+        let stream = ipc.next_stream();
+        ipc.request(stream, "GetConfiguration", json!({})).await;
+        assert_eq!(ipc.answer(stream).await.kind, 0);
+        let status = nucleus.status();
+        assert_eq!((status.link.subscriptions, status.local.subscriptions), (0, 0));
+        nucleus.shutdown().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_deployed_counts_at_once() {
     let dir = tempfile::tempdir().unwrap();
@@ -445,7 +505,10 @@ async fn ten_publishes_without_an_acknowledgement_and_no_more() {
 async fn subscriptions_are_as_few_as_on_lite_and_end_with_their_stream_or_connection() {
     const MODEL: &str = "aws.greengrass#SubscribeToIoTCoreResponse";
     let dir = tempfile::tempdir().unwrap();
-    let nucleus = nucleus(dir.path()).await;
+    let mut config = NucleusConfig::new(dir.path().join("ipc.sock"), "gw1", component());
+    // AWS ends a connection with more than 50; here it is about lite's own number.
+    config.quotas = None;
+    let nucleus = Nucleus::start(config).await.unwrap();
     let mut ipc = Ipc::authenticated(&nucleus).await;
     let request = |n: i32| json!({"topicName": format!("printers/{n}/#"), "qos": "0"});
     for stream in 1..=98 {
