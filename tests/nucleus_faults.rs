@@ -257,6 +257,29 @@ fn classic_has_five_in_flight_and_loses_the_spooler_with_the_nucleus() {
 }
 
 #[test]
+fn a_full_spooler_gives_up_qos_0_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let nucleus = nucleus(directory.path(), &["--profile", "classic"]);
+    let mut component = Component::connect(&nucleus);
+    nucleus.control(&json!({"fault": "black-hole", "direction": "out", "acknowledged": false}));
+    let payload = "x".repeat(7_000);
+    let mut fill = |qos: u8, repeat: usize| {
+        let topic = "printers/gw1/a";
+        component.ask(&json!({"do": "publish", "topic": topic, "payload": payload, "qos": qos, "repeat": repeat}))
+    };
+    // Five are on the wire for ever, so that ten at QoS 0 wait behind them, and then as many as fit.
+    fill(1, 5).unwrap();
+    fill(0, 10).unwrap();
+    fill(1, 374 - 15).unwrap();
+    assert_eq!(nucleus.status()["link"]["dropped"], json!(0));
+    fill(1, 10).expect("those at QoS 0 make room");
+    assert_eq!(nucleus.status()["link"]["dropped"], json!(10));
+    assert!(fill(1, 1).unwrap_err().starts_with("ServiceError"));
+    assert!(fill(0, 1).unwrap_err().starts_with("ServiceError"));
+    assert_eq!(nucleus.status()["link"]["spooled"], json!(374));
+}
+
+#[test]
 fn classic_gets_afterwards_what_came_while_it_was_offline_ten_a_second() {
     let directory = tempfile::tempdir().unwrap();
     let nucleus = nucleus(directory.path(), &["--profile", "classic"]);

@@ -77,6 +77,20 @@ fn its_rights_are_enough_for_a_whole_job() {
     assert!(!log.contains("not allowed") && !log.contains("Unauthorized"), "{log}");
 }
 
+#[test]
+fn the_artifacts_are_where_the_build_puts_them() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let build = std::fs::read_to_string(root.join("artifacts/build")).unwrap();
+    let place = format!("target=\"artifacts/{}/$version/$architecture\"", printgate::app::COMPONENT_NAME);
+    assert!(build.contains(&place), "{place} is not in artifacts/build");
+    for manifest in recipe()["Manifests"].as_array().unwrap() {
+        let architecture = manifest["Platform"]["architecture"].as_str().unwrap();
+        assert!(build.contains(architecture), "artifacts/build knows no {architecture}");
+        let key = format!("{}/{}/{architecture}/printgate", printgate::app::COMPONENT_NAME, env!("CARGO_PKG_VERSION"));
+        assert_eq!(manifest["Artifacts"][0]["URI"], format!("s3://BUCKET/{key}"));
+    }
+}
+
 /// Every resource that the recipe lists, as service, policy and text.
 fn resources(configuration: &Value) -> Vec<(String, String, String)> {
     let mut all = Vec::new();

@@ -98,7 +98,10 @@ impl Broker {
     /// Ends it and its connections.
     pub(super) async fn shutdown(&self) {
         self.backend.send_replace(None);
-        if let Some(running) = self.running.lock().await.take() {
+        // Held while a killed one is awaited; then there is none to end.
+        if let Ok(mut running) = tokio::time::timeout(SHUTDOWN, self.running.lock()).await
+            && let Some(running) = running.take()
+        {
             running.shutdown().await;
         }
     }
