@@ -12,11 +12,14 @@
 //! across restarts too, and the gateway's status tells every error. A gateway that never had a valid one runs on the
 //! defaults. Only an invalid *file* ends the program, because whoever named it stands beside it.
 
+mod console_side;
 mod hub_side;
 
 use crate::cloud::greengrass::{IpcError, IpcSettings, Link, LinkSettings, ReportedState, deferral};
 use crate::cloud::wire::{Configuration, Topics};
 use crate::config::{self, Checked, Config};
+use crate::console::Console;
+use crate::deliver::raw;
 use crate::document::fetch::{self, Fetcher};
 use crate::document::spool::{Spool, SpoolLimits};
 use crate::domain::ids::GatewayName;
@@ -30,7 +33,7 @@ use crate::store::gateway::GatewayStore;
 use crate::store::jobs::JobStore;
 use crate::uplink::{self, Ended, GatewayFacts};
 use anyhow::Context;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +60,7 @@ const JOBS_STOP: Duration = Duration::from_millis(500);
 /// How long transfers under way may go on when only the configuration changed.
 const RECONFIGURE_GRACE: Duration = Duration::from_secs(30);
 const UPLINK_STOP: Duration = Duration::from_millis(1_000);
+const CONSOLE_STOP: Duration = Duration::from_millis(200);
 /// Where the last good configuration is remembered.
 const LAST_GOOD: &str = "configuration";
 
@@ -94,9 +98,29 @@ pub async fn run(options: Options, ipc: IpcSettings, stop: CancellationToken) ->
         },
     };
     let stores = Stores::open(&options.work_dir).await?;
+    let console = Console::new(gateway.clone(), stores.jobs.clone(), stores.gateway.clone(), Timestamp::now());
+    // Not of one configuration: it answers while another one is taken up.
+    let serving = CancellationToken::new();
+    let server = tokio::spawn(console.clone().serve(options.work_dir.clone(), serving.clone()));
+    let outcome = generations(&options, &gateway, &ipc, &stores, &console, from_file, stop).await;
+    serving.cancel();
+    let _ = tokio::time::timeout(CONSOLE_STOP, server).await;
+    outcome
+}
+
+/// Runs under one configuration after the other.
+async fn generations(
+    options: &Options,
+    gateway: &GatewayName,
+    ipc: &IpcSettings,
+    stores: &Stores,
+    console: &Console,
+    from_file: Option<Config>,
+    stop: CancellationToken,
+) -> anyhow::Result<Outcome> {
     let mut current: Option<Config> = from_file.clone();
     loop {
-        let start = Generation::start(&options, &gateway, &ipc, &stores, current.take(), from_file.is_some());
+        let start = Generation::start(options, gateway, ipc, stores, console, current.take(), from_file.is_some());
         let run = tokio::select! {
             biased;
             // The nucleus may take its time to answer; what is started by then ends with the process.
@@ -164,6 +188,7 @@ impl Generation {
         gateway: &GatewayName,
         ipc: &IpcSettings,
         stores: &Stores,
+        console: &Console,
         config: Option<Config>,
         config_is_fixed: bool,
     ) -> anyhow::Result<Self> {
@@ -215,6 +240,8 @@ impl Generation {
             tracing::info!("looking for printers over mDNS");
         }
 
+        let view = watch::Sender::default();
+        console.show(console_side::live(printers.clone(), view.subscribe(), facts.clone()));
         let uplink = uplink::Parts {
             gateway: gateway.clone(),
             topics: topics.clone(),
@@ -238,6 +265,7 @@ impl Generation {
                 ..lane::Limits::default()
             },
             farewell: farewell.clone(),
+            view,
         };
         let uplink = tokio::spawn(uplink::run(uplink, cancel_uplink.clone()));
 
@@ -263,6 +291,7 @@ impl Generation {
                 },
                 fetch: fetch::Limits { total: config.document_timeout, ..fetch::Limits::default() },
                 printers: Timeouts::default(),
+                raw: raw::Limits::default(),
             },
         };
         let jobs_cancel = cancel_jobs.clone();
@@ -613,6 +642,7 @@ mod tests {
             location: None,
             make_and_model: String::new(),
             endpoints: Vec::new(),
+            formats: Vec::new(),
             status: Status::Unknown,
             online: false,
             error_code: "OK".into(),

@@ -5,7 +5,9 @@
 //! ```json
 //! {
 //!   "discovery": { "mdns": true, "mdnsPort": 5353, "loopback": false },
-//!   "printers":  { "allowedNetworks": ["10.20.0.0/16"] },
+//!   "printers":  { "allowedNetworks": ["10.20.0.0/16"],
+//!                  "list": [{ "uri": "socket://10.20.0.9", "name": "Old laser", "formats": ["application/vnd.hp-pcl"] }],
+//!                  "credentials": [{ "printer": "10.20.0.7", "user": "gateway", "secret": "file:/etc/printgate/p.pw" }] },
 //!   "poll":      { "idleSeconds": 60, "busySeconds": 5 },
 //!   "documents": { "allowedHosts": ["*.amazonaws.com"], "allowedNetworks": [], "maxBytes": 268435456,
 //!                  "timeoutSeconds": 900, "caFile": "/etc/ssl/office-ca.pem" },
@@ -19,6 +21,10 @@
 //! Every key may be left out. Numbers and booleans may be strings, because nucleus lite hands out every scalar as one.
 //! All errors are found in one pass, each with its path. A key that is not known is a warning, so that a configuration
 //! for a newer version still runs an older one. `accessControl` belongs to the nucleus and is skipped.
+
+mod printers;
+
+pub use printers::{ListedPrinter, PrinterCredentials};
 
 use crate::domain::naming::{Naming, Shadows, ThingName};
 use crate::domain::net::{HostPattern, Network};
@@ -38,6 +44,10 @@ pub struct Config {
     pub loopback: bool,
     /// Networks, besides the directly connected ones, in which printers are contacted.
     pub printer_networks: Vec<Network>,
+    /// Printers named by hand.
+    pub printer_list: Vec<ListedPrinter>,
+    /// Who may use printers that ask.
+    pub printer_credentials: Vec<PrinterCredentials>,
     /// Pause between two polls of an idle printer.
     pub poll_idle: Duration,
     /// Pause between two polls of a busy or troubled printer.
@@ -77,6 +87,8 @@ impl Default for Config {
             mdns_port: 5353,
             loopback: false,
             printer_networks: Vec::new(),
+            printer_list: Vec::new(),
+            printer_credentials: Vec::new(),
             poll_idle: Duration::from_secs(60),
             poll_busy: Duration::from_secs(5),
             document_hosts: vec![HostPattern::any()],
@@ -152,8 +164,10 @@ pub fn check(value: &Value) -> Checked {
     reader.number(&at, "mdnsPort", 1024, 65_535, &mut config.mdns_port);
     reader.boolean(&at, "loopback", &mut config.loopback);
 
-    let at = reader.section(root, "printers", &["allowedNetworks"]);
+    let at = reader.section(root, "printers", &["allowedNetworks", "list", "credentials"]);
     reader.networks(&at, "allowedNetworks", &mut config.printer_networks);
+    reader.listed_printers(&at, "list", &mut config.printer_list);
+    reader.printer_credentials(&at, "credentials", &mut config.printer_credentials);
 
     let at = reader.section(root, "poll", &["idleSeconds", "busySeconds"]);
     reader.seconds(&at, "idleSeconds", 5, 86_400, &mut config.poll_idle);

@@ -9,7 +9,7 @@
 //! Dependencies point down; siblings do not import each other; [`app`] wires them.
 //!
 //! ```text
-//! main → cli → app → {hub, jobs, uplink} → {discovery, deliver} → {ipp, document, store, cloud} → domain
+//! main → cli → app → {hub, jobs, uplink, console} → {discovery, deliver} → {ipp, document, store, cloud} → domain
 //! ```
 //!
 //! | module | owns |
@@ -20,6 +20,7 @@
 //! | [`hub`] | registry, poll schedule and what each shadow should say |
 //! | [`jobs`] | the job book; one worker per printer |
 //! | [`uplink`] | drains the outbox: peek → publish → confirm |
+//! | [`console`] | the control socket and its client |
 //! | [`domain`] | pure rules and state machines; takes `now` as an argument |
 //! | [`discovery`] | mDNS → sightings |
 //! | [`ipp`] | bounded IPP codec, client, decoding of answers |
@@ -33,6 +34,7 @@ pub mod app;
 pub mod cli;
 pub mod cloud;
 pub mod config;
+pub mod console;
 pub mod deliver;
 pub mod discovery;
 pub mod document;

@@ -25,6 +25,7 @@ const MAP: &[(&str, Option<&[&str]>)] = &[
     ("hub", Some(&["domain", "config", "ipp", "document", "store", "cloud", "discovery", "deliver"])),
     ("jobs", Some(&["domain", "config", "ipp", "document", "store", "cloud", "discovery", "deliver"])),
     ("uplink", Some(&["domain", "config", "ipp", "document", "store", "cloud", "discovery", "deliver"])),
+    ("console", Some(&["domain", "config", "ipp", "document", "store", "cloud", "discovery", "deliver"])),
     ("app", None),
     ("cli", None),
     ("nucleus", None),

@@ -76,6 +76,7 @@ impl Fixture {
             facts,
             configuration_changed: Arc::new(Notify::new()),
             farewell: CancellationToken::new(),
+            view: tokio::sync::watch::Sender::default(),
             limits: outbox::Limits {
                 echo_timeout: SignedDuration::from_millis(100),
                 longest_pause: SignedDuration::from_millis(200),

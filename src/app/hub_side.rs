@@ -3,6 +3,7 @@
 use super::{Stores, signed};
 use crate::cloud::wire::{self, Topics};
 use crate::config::Config;
+use crate::discovery::listed;
 use crate::discovery::mdns::{Mdns, MdnsOptions};
 use crate::discovery::{local_networks, loopback_networks};
 use crate::domain::endpoint::Endpoint;
@@ -13,7 +14,7 @@ use crate::domain::schedule::Intervals;
 use crate::domain::sighting::DiscoveryEvent;
 use crate::hub::{
     self, BoxFuture, HubOutput, HubPorts, HubSettings, HubState, PollAnswer, PollError, PollErrorKind, Poller,
-    PrinterRow, Printers, Record, RecordBody,
+    PrinterRow, PrinterView, Printers, Record, RecordBody,
 };
 use crate::ipp::client::{Client, Error as IppError, Fingerprint, Target, Timeouts};
 use crate::ipp::decode;
@@ -69,6 +70,9 @@ pub(super) async fn start(
     }
 
     let (sightings, discovery) = mpsc::channel(SIGHTINGS);
+    let known = rows.iter().flat_map(|row| &row.printer.endpoints).map(|endpoint| endpoint.key.as_str());
+    let forgotten = listed::forgotten(known, &config.printer_list);
+    tokio::spawn(named_by_hand(config.clone(), forgotten, sightings.clone(), cancel.clone()));
     if config.mdns {
         tokio::spawn(browse(config.clone(), sightings, cancel.clone()));
     }
@@ -99,6 +103,30 @@ pub(super) async fn start(
         cancel: cancel.clone(),
     };
     Ok(tokio::spawn(async move { hub::run(state, ports).await.map_err(|error| error.to_string()) }))
+}
+
+/// Reports the printers of the configuration's list, and takes back those that are no longer in it.
+async fn named_by_hand(
+    config: Config,
+    forgotten: Vec<String>,
+    sightings: mpsc::Sender<DiscoveryEvent>,
+    cancel: CancellationToken,
+) {
+    let list = config.printer_list.clone();
+    let work = async {
+        for key in forgotten {
+            if sightings.send(DiscoveryEvent::Withdrawn { key }).await.is_err() {
+                return;
+            }
+        }
+        if !list.is_empty() {
+            listed::run(list, || policy(&config), sightings.clone()).await;
+        }
+    };
+    tokio::select! {
+        () = cancel.cancelled() => {}
+        () = work => {}
+    }
 }
 
 /// Runs mDNS, anew whenever the machine's networks are others: a gateway may start before its network does.
@@ -184,7 +212,11 @@ fn snapshot(printers: &Printers) -> Directory {
         let reach = view
             .endpoints
             .iter()
-            .map(|(endpoint, pin)| Reach { endpoint: endpoint.clone(), pin: pin.as_ref().map(|pin| *pin.as_bytes()) })
+            .map(|(endpoint, pin)| Reach {
+                endpoint: endpoint.clone(),
+                pin: pin.as_ref().map(|pin| *pin.as_bytes()),
+                formats: formats(&view, endpoint),
+            })
             .collect();
         let known = Arc::new(Known { id: view.id.clone(), reach });
         for alias in &view.aliases {
@@ -193,6 +225,16 @@ fn snapshot(printers: &Printers) -> Directory {
         directory.insert(view.id.clone(), known);
     }
     directory
+}
+
+/// What an AppSocket or LPD endpoint takes: what was announced or configured for it, else what the printer says of
+/// itself.
+fn formats(view: &PrinterView, endpoint: &Endpoint) -> Vec<String> {
+    if endpoint.kind.is_ipp() {
+        return Vec::new();
+    }
+    let named = view.formats.iter().find(|(known, _)| known == endpoint).map(|(_, formats)| formats.clone());
+    named.unwrap_or_else(|| view.capabilities.formats.clone())
 }
 
 /// Where printers may be contacted, looked up anew each time.

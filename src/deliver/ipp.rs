@@ -12,7 +12,7 @@ use crate::domain::job::judge::{Found, JobState, Look};
 use crate::domain::job::{Attempt, Problem};
 use crate::domain::state::{Capabilities, Observation};
 use crate::domain::ticket::Ticket;
-use crate::ipp::client::{Client, Document, Error as IppError};
+use crate::ipp::client::{Client, Document, Error as IppError, Refusal};
 use crate::ipp::codec::{Attribute, Value};
 use crate::ipp::decode;
 use crate::ipp::request::{JOB_ATTRIBUTES, JobRequest, Operation, Request, WhichJobs};
@@ -65,6 +65,8 @@ pub struct Plan {
 pub enum NotReady {
     /// The printer does not answer.
     Unreachable(IppError),
+    /// Something answers, and no IPP is spoken under this path.
+    NoIppThere(String),
     /// It answers, and takes no jobs at the moment.
     NotNow {
         /// Its reasons.
@@ -94,6 +96,9 @@ pub async fn plan(client: &Client, ticket: &Ticket, format: &str) -> Result<Plan
     let request = Request::get_printer_attributes(BEFORE_A_JOB, None);
     let response = match client.call(request).await {
         Ok(response) => response,
+        Err(error @ IppError::Http { refusal: Refusal::Path, .. }) => {
+            return Err(NotReady::NoIppThere(error.to_string()));
+        }
         Err(error @ (IppError::Http { .. } | IppError::Answer { .. })) => {
             return Err(NotReady::NotNow { reasons: vec!["printer-answer-invalid".into()], detail: error.to_string() });
         }

@@ -1,3 +1,8 @@
 //! Delivery of documents, one file per kind of endpoint.
+pub mod appsocket;
 pub mod clients;
+pub mod formats;
 pub mod ipp;
+pub mod lpd;
+pub mod pjl;
+pub mod raw;

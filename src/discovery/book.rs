@@ -181,15 +181,18 @@ impl Book {
         let Some(entry) = self.entries.get_mut(key) else { return };
         if entry.due.is_none() && (entry.current != entry.reported || entry.current.is_none()) {
             // Any port but the usual ones may be announced as a print port a moment later: that is waited for.
-            let usual = matches!(entry.record.port, 443 | 631);
+            let usual = matches!(entry.record.port, 443 | 631) || !entry.record.kind.is_ipp();
             let at = if entry.reported.is_some() || !usual { now + self.settle } else { now };
             entry.due = Some(at);
             self.due.insert((at, key.to_owned()));
         }
     }
 
-    /// The ports that the host of a record announces for AppSocket and LPD.
+    /// The ports that the host of a record announces for AppSocket and LPD. To those of such records it does not matter.
     fn raw_ports(&self, record: &Announcement) -> Vec<u16> {
+        if !record.kind.is_ipp() {
+            return Vec::new();
+        }
         let same_device = |raw: &RawPort| {
             raw.host.eq_ignore_ascii_case(&record.host)
                 || record.addresses.iter().any(|(address, _)| raw.addresses.contains(address))

@@ -1,6 +1,6 @@
 //! Finds printers by multicast DNS (RFC 6762) and DNS-SD (RFC 6763): browses `_ipp._tcp` and `_ipps._tcp` on all
-//! interfaces, IPv4 and IPv6, and reports sightings. `_printer._tcp` and `_pdl-datastream._tcp` are browsed too, only
-//! to learn which ports print whatever arrives; nothing ever connects to them.
+//! interfaces, IPv4 and IPv6, and reports sightings. So it does with `_printer._tcp` (LPD) and `_pdl-datastream._tcp`
+//! (AppSocket), which print whatever arrives: only jobs go there, and no IPP ever does.
 //!
 //! Invariants:
 //! - The library's stream is drained at once into a bounded book; a slow receiver delays reports and loses none. (A
@@ -38,8 +38,8 @@ pub const MDNS_PORT: u16 = 5353;
 /// the first queries go out within 7 s.
 pub const RETELL: Duration = Duration::from_secs(150);
 
-/// The engine may know this many times as many services as the book holds printers: four types are browsed.
-pub const ENGINE_FACTOR: usize = 5;
+/// The engine may know this many times as many services as the book holds.
+pub const ENGINE_FACTOR: usize = 2;
 
 const IPP: &str = "_ipp._tcp.local.";
 const IPPS: &str = "_ipps._tcp.local.";
@@ -66,9 +66,9 @@ pub struct MdnsOptions {
 }
 
 impl MdnsOptions {
-    /// The usual: no loopback, 2,000 instances, changes settle for a second.
+    /// The usual: no loopback, 4,000 instances (a printer announces up to four), changes settle for a second.
     pub fn new(policy: PrinterPolicy) -> Self {
-        Self { policy, loopback: false, max_instances: 2_000, settle: Duration::from_secs(1), port: MDNS_PORT }
+        Self { policy, loopback: false, max_instances: 4_000, settle: Duration::from_secs(1), port: MDNS_PORT }
     }
 }
 
@@ -235,26 +235,19 @@ impl Mdns {
         match event {
             ServiceEvent::ServiceResolved(service) => {
                 self.counters.resolved.fetch_add(1, Ordering::Relaxed);
-                let outcome = match kind(&service.ty_domain) {
-                    Some(kind) => book.seen(announcement(&service, kind), now),
-                    None => book.raw_seen(&service.fullname, raw_port(&service), now),
-                };
-                match outcome {
-                    Outcome::Kept => {}
-                    Outcome::Withdrew(count) => self.counters.ignore(Ignored::PrintPort, count),
-                    Outcome::Full => {
-                        self.counters.overflow.fetch_add(1, Ordering::Relaxed);
-                    }
-                    Outcome::Ignored(reason) => {
-                        tracing::debug!(service = ?service.fullname, %reason, "not a printer for us");
-                        self.counters.ignore(reason, 1);
-                    }
+                let Some(kind) = kind(&service.ty_domain) else { return Ok(()) };
+                if !kind.is_ipp() {
+                    // First of all, whatever else is wrong with it: no IPP at this port.
+                    self.count(book.raw_seen(&service.fullname, raw_port(&service), now), &service.fullname);
                 }
+                self.count(book.seen(announcement(&service, kind), now), &service.fullname);
             }
-            ServiceEvent::ServiceRemoved(service_type, fullname) => match kind(&service_type) {
-                Some(_) => book.gone(&fullname, now),
-                None => book.raw_gone(&fullname, now),
-            },
+            ServiceEvent::ServiceRemoved(service_type, fullname) => {
+                if !kind(&service_type).is_some_and(EndpointKind::is_ipp) {
+                    book.raw_gone(&fullname, now);
+                }
+                book.gone(&fullname, now);
+            }
             ServiceEvent::SearchStarted(text) => {
                 // The library says only here whether it got a socket and an interface.
                 if text.contains(" on 0 interfaces") {
@@ -266,6 +259,20 @@ impl Mdns {
             _ => {}
         }
         Ok(())
+    }
+
+    fn count(&self, outcome: Outcome, fullname: &str) {
+        match outcome {
+            Outcome::Kept => {}
+            Outcome::Withdrew(count) => self.counters.ignore(Ignored::PrintPort, count),
+            Outcome::Full => {
+                self.counters.overflow.fetch_add(1, Ordering::Relaxed);
+            }
+            Outcome::Ignored(reason) => {
+                tracing::debug!(service = ?fullname, %reason, "not a printer for us");
+                self.counters.ignore(reason, 1);
+            }
+        }
     }
 }
 
@@ -326,15 +333,17 @@ fn hash(name: &str) -> u64 {
     hasher.finish()
 }
 
-/// IPP or IPPS; `None` for the types that are browsed for their ports only.
+/// The protocol of a browsed type.
 fn kind(service_type: &str) -> Option<EndpointKind> {
-    if service_type.eq_ignore_ascii_case(IPP) {
-        Some(EndpointKind::Ipp)
-    } else if service_type.eq_ignore_ascii_case(IPPS) {
-        Some(EndpointKind::Ipps)
-    } else {
-        None
-    }
+    let is = |known: &str| service_type.eq_ignore_ascii_case(known);
+    [
+        (IPP, EndpointKind::Ipp),
+        (IPPS, EndpointKind::Ipps),
+        (APPSOCKET, EndpointKind::AppSocket),
+        (LPD, EndpointKind::Lpd),
+    ]
+    .into_iter()
+    .find_map(|(known, kind)| is(known).then_some(kind))
 }
 
 fn announcement(service: &ResolvedService, kind: EndpointKind) -> Announcement {
@@ -457,7 +466,7 @@ mod tests {
             let found = |n: usize| ServiceEvent::ServiceFound(IPP.into(), n.to_string());
             let gone = |n: usize| ServiceEvent::ServiceRemoved(IPP.into(), n.to_string());
             Ok(match lives {
-                1 => engine((0..51).map(found).collect(), false),
+                1 => engine((0..21).map(found).collect(), false),
                 // Many, but never at once.
                 _ => engine((0..500).flat_map(|n| [found(n), gone(n)]).chain([resolved("a")]).collect(), false),
             })

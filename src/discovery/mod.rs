@@ -1,4 +1,5 @@
 //! Finding printers: each source emits sightings.
+pub mod listed;
 pub mod mdns;
 pub mod networks;
 pub mod record;

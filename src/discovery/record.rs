@@ -4,8 +4,13 @@
 //! Formats: DNS-SD (RFC 6763), the TXT keys of Apple's Bonjour Printing Specification 1.2.1. Keys are compared without
 //! case, the first of equal keys counts, a key without `=` says nothing.
 //!
-//! Leniency: a wrong value is left out and the record kept. `rp` defaults to `ipp/print`, `priority` to 50, also when
-//! it is out of range. `pdl` may be cut off at 255 bytes; its last item is then dropped.
+//! Leniency: a wrong value is left out and the record kept. `rp` defaults to `ipp/print`, for LPD to `auto`; `priority`
+//! to 50, also when it is out of range. `pdl` may be cut off at 255 bytes; its last item is then dropped.
+//!
+//! AppSocket (`_pdl-datastream._tcp`) and LPD (`_printer._tcp`) become sightings of places to which jobs may be sent, and
+//! nothing else ever is. Their port is the one announced; one below 1024 that is not LPD's belongs to another service, and
+//! a document would be spoken to that. `_printer._tcp` with port 0 says that there is no LPD. The command set of the
+//! device id (`usb_CMD`) adds to their formats, with PJL as `application/vnd.hp-pjl`.
 //!
 //! Text from the network has control characters and text-direction marks removed and is cut to a length.
 
@@ -28,7 +33,7 @@ const MAX_KEY: usize = 1024;
 /// A service as it was announced, before anything is believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announcement {
-    /// IPP or IPPS, by the service type.
+    /// By the service type.
     pub kind: EndpointKind,
     /// The service type with its domain: `_ipp._tcp.local.`
     pub service_type: String,
@@ -55,6 +60,9 @@ pub enum Ignored {
     /// The port prints whatever arrives.
     #[error("the port is a print port")]
     PrintPort,
+    /// AppSocket or LPD on a port that belongs to something else.
+    #[error("the port belongs to another service")]
+    OtherService,
     /// A queue that a computer shares, not a device: what is sent there may come back as another printer.
     #[error("a queue shared by a computer")]
     SharedQueue,
@@ -75,9 +83,16 @@ pub fn key(fullname: &str) -> String {
 pub fn sighting(record: &Announcement, policy: &PrinterPolicy, raw_ports: &[u16]) -> Result<Sighting, Ignored> {
     let txt = Txt(&record.txt);
     let name = instance_name(record).ok_or(Ignored::NoName)?;
-    let path = path(txt.get("rp").as_deref());
+    let path = match record.kind {
+        EndpointKind::Ipps | EndpointKind::Ipp => path(txt.get("rp").as_deref().unwrap_or("ipp/print")),
+        EndpointKind::Lpd => path(txt.get("rp").as_deref().filter(|queue| !queue.trim().is_empty()).unwrap_or("auto")),
+        EndpointKind::AppSocket => String::new(),
+    };
     if is_shared_queue(record, &txt, &name, &path) {
         return Err(Ignored::SharedQueue);
+    }
+    if !record.kind.is_ipp() && matches!(record.port, 1..=1023) && record.port != EndpointKind::Lpd.default_port() {
+        return Err(Ignored::OtherService);
     }
     let (addresses, scope_id) = addresses(record, policy, raw_ports)?;
     let host = match host(&record.host) {
@@ -93,8 +108,28 @@ pub fn sighting(record: &Announcement, policy: &PrinterPolicy, raw_ports: &[u16]
         priority: priority(txt.get("priority").as_deref()),
         evidence: evidence(&txt, &record.host),
         location: txt.text("note"),
-        formats: formats(txt.get("pdl").as_deref()),
+        formats: {
+            let mut formats = formats(txt.get("pdl").as_deref());
+            if !record.kind.is_ipp() {
+                add_languages(&mut formats, &txt);
+            }
+            formats
+        },
     })
+}
+
+/// The rule for an address: for IPP its port must be no print port, for the others it is one.
+fn check(
+    record: &Announcement,
+    policy: &PrinterPolicy,
+    address: IpAddr,
+    raw_ports: &[u16],
+) -> Result<(), AddressRefusal> {
+    match record.port {
+        0 => Err(AddressRefusal::NoPort),
+        _ if record.kind.is_ipp() => policy.check(address, record.port, raw_ports),
+        _ => policy.check_address(address),
+    }
 }
 
 /// The addresses that may be connected, best first, and the interface of the link-local ones among them.
@@ -102,7 +137,7 @@ fn addresses(record: &Announcement, policy: &PrinterPolicy, raw_ports: &[u16]) -
     let mut usable = Vec::new();
     let mut refusal = Ignored::OutsideNetworks;
     for (address, scope) in record.addresses.iter().take(64) {
-        match policy.check(*address, record.port, raw_ports) {
+        match check(record, policy, *address, raw_ports) {
             Ok(()) => usable.push((rank(*address), *address, *scope)),
             Err(AddressRefusal::NoPort) => refusal = Ignored::Placeholder,
             Err(AddressRefusal::PrintPort(_)) => refusal = Ignored::PrintPort,
@@ -123,7 +158,7 @@ fn addresses(record: &Announcement, policy: &PrinterPolicy, raw_ports: &[u16]) -
     found.truncate(MAX_ADDRESSES);
     if found.is_empty() {
         // Port and placeholder are told before networks: they are the stronger reason.
-        return Err(match policy.check(IpAddr::from([0, 0, 0, 0]), record.port, raw_ports) {
+        return Err(match check(record, policy, IpAddr::from([0, 0, 0, 0]), raw_ports) {
             Err(AddressRefusal::NoPort) => Ignored::Placeholder,
             Err(AddressRefusal::PrintPort(_)) => Ignored::PrintPort,
             _ => refusal,
@@ -192,8 +227,8 @@ fn host(text: &str) -> Option<String> {
 }
 
 /// The resource path with its leading slash; what a URI cannot hold is percent-encoded.
-fn path(rp: Option<&str>) -> String {
-    let rp = rp.unwrap_or("ipp/print").trim().trim_start_matches('/');
+fn path(rp: &str) -> String {
+    let rp = rp.trim().trim_start_matches('/');
     let mut path = String::from("/");
     for byte in rp.bytes() {
         let plain = byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%".contains(&byte);
@@ -232,6 +267,25 @@ fn formats(pdl: Option<&str>) -> Vec<String> {
         }
     }
     formats
+}
+
+/// Adds the languages of the device id's command set.
+fn add_languages(formats: &mut Vec<String>, txt: &Txt<'_>) {
+    let Some(commands) = txt.first_text(&["usb_CMD", "CMD", "usb_COMMAND SET", "COMMAND SET"]) else { return };
+    for language in commands.split(',').take(MAX_FORMATS) {
+        let format = match language.trim().to_ascii_uppercase().as_str() {
+            "PJL" => "application/vnd.hp-pjl",
+            "PCL" | "PCL5" | "PCL5E" | "PCL5C" => "application/vnd.hp-pcl",
+            "PCLXL" | "PCL6" => "application/vnd.hp-pclxl",
+            "POSTSCRIPT" | "PS" | "PS3" => "application/postscript",
+            "PDF" => "application/pdf",
+            "JPEG" | "JPG" => "image/jpeg",
+            _ => continue,
+        };
+        if !formats.iter().any(|known| known == format) && formats.len() < MAX_FORMATS {
+            formats.push(format.to_owned());
+        }
+    }
 }
 
 fn evidence(txt: &Txt<'_>, host: &str) -> Evidence {
@@ -539,6 +593,36 @@ mod tests {
     }
 
     #[test]
+    fn appsocket_and_lpd_are_places_for_jobs() {
+        let raw = |kind, port, txt: &[&str]| {
+            let mut record = record(txt);
+            (record.kind, record.port) = (kind, port);
+            (record.service_type, record.fullname) = match kind {
+                EndpointKind::Lpd => ("_printer._tcp.local.".into(), "Old._printer._tcp.local.".into()),
+                _ => ("_pdl-datastream._tcp.local.".into(), "Old._pdl-datastream._tcp.local.".into()),
+            };
+            sighting(&record, &policy(), &[port]).map(|seen| (seen.name, seen.endpoint.uri(), seen.formats))
+        };
+        let uri = |kind, port, txt: &[&str]| raw(kind, port, txt).map(|(_, uri, _)| uri);
+        let (socket, lpd) = (EndpointKind::AppSocket, EndpointKind::Lpd);
+        assert_eq!(uri(socket, 9100, &["rp=x"]), Ok("socket://acme.local".into()));
+        assert_eq!(uri(socket, 9101, &[]), Ok("socket://acme.local:9101".into()));
+        for (txt, queue) in [(&[][..], "auto"), (&["rp="], "auto"), (&["rp=PASSTHRU"], "PASSTHRU")] {
+            assert_eq!(uri(lpd, 515, txt), Ok(format!("lpd://acme.local/{queue}")));
+        }
+        // The flagship that only defends the name.
+        assert_eq!(uri(lpd, 0, &[]), Err(Ignored::Placeholder));
+        for port in [22, 80, 631] {
+            assert_eq!(uri(socket, port, &[]), Err(Ignored::OtherService), "{port}");
+        }
+        assert_eq!(uri(lpd, 515, &["printer-type=0x4"]), Err(Ignored::SharedQueue));
+        let (name, _, formats) =
+            raw(socket, 9100, &["pdl=application/postscript", "usb_CMD=PJL,PCL,PostScript,XYZ"]).unwrap();
+        assert_eq!(name, "Old");
+        assert_eq!(formats, ["application/postscript", "application/vnd.hp-pjl", "application/vnd.hp-pcl"]);
+    }
+
+    #[test]
     fn addresses_come_best_first_and_link_local_ones_with_their_interface() {
         let mut record = record(&[]);
         record.addresses = ["fe80::2", "fd00::1", "192.168.1.9", "8.8.8.8", "fe80::1", "192.168.1.8"]
@@ -577,6 +661,7 @@ mod tests {
             host in "\\PC{0,300}",
             port: u16,
             subtype in proptest::option::of("\\PC{0,40}"),
+            kind in prop_oneof![Just(EndpointKind::Ipps), Just(EndpointKind::AppSocket), Just(EndpointKind::Lpd)],
             addresses in proptest::collection::vec((any::<IpAddr>(), any::<u32>()), 0..40),
             txt in proptest::collection::vec(
                 (prop_oneof![
@@ -586,7 +671,7 @@ mod tests {
                 ], proptest::collection::vec(any::<u8>(), 0..300)), 0..60),
         ) {
             let record = Announcement {
-                kind: EndpointKind::Ipps, service_type: "_ipp._tcp.local.".into(), subtype, fullname, host, port, addresses, txt,
+                kind, service_type: "_ipp._tcp.local.".into(), subtype, fullname, host, port, addresses, txt,
             };
             let all = PrinterPolicy { allowed: vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()] };
             if let Ok(seen) = sighting(&record, &all, &[]) {
@@ -595,11 +680,13 @@ mod tests {
                     prop_assert!(!text.is_empty() && text.chars().count() <= MAX_TEXT && !text.chars().any(char::is_control));
                 }
                 prop_assert!(seen.key.chars().count() <= MAX_KEY);
-                prop_assert!(seen.endpoint.path.starts_with('/') && seen.endpoint.path.len() <= MAX_PATH);
+                let path = &seen.endpoint.path;
+                prop_assert!((path.starts_with('/') || kind == EndpointKind::AppSocket) && path.len() <= MAX_PATH);
                 prop_assert!(seen.priority <= 99 && seen.formats.len() <= MAX_FORMATS);
                 prop_assert!((1..=MAX_ADDRESSES).contains(&seen.endpoint.addresses.len()));
-                prop_assert!(seen.endpoint.port != 0 && !crate::domain::net::is_print_port(seen.endpoint.port));
-                prop_assert!(url::Url::parse(&seen.endpoint.uri().replacen("ipps", "https", 1)).is_ok(), "{}", seen.endpoint.uri());
+                let print_port = crate::domain::net::is_print_port(seen.endpoint.port);
+                prop_assert!(seen.endpoint.port != 0 && !(print_port && kind.is_ipp()));
+                prop_assert!(url::Url::parse(&seen.endpoint.uri()).is_ok(), "{}", seen.endpoint.uri());
             }
         }
     }

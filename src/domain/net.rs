@@ -6,7 +6,8 @@
 //!   IPv4 address it leads to.
 //! - No rule ever allows an unspecified, multicast or broadcast address, whatever networks are configured: on Linux a
 //!   connection to `0.0.0.0` ends at the machine itself.
-//! - A print port ([`is_print_port`]) is never allowed, for printers and for documents.
+//! - A print port ([`is_print_port`]) is never allowed, for questions to printers and for documents. Only a job may
+//!   connect one, at an endpoint that is there for it ([`PrinterPolicy::permit_job`]).
 //!
 //! Classes follow IANA's special-purpose address registries (RFC 6890 and its updates). What the registries do not
 //! list as global and RFC 4291 does not give out is `Reserved`.
@@ -41,10 +42,23 @@ impl PrinterPolicy {
         self.check_address(address)
     }
 
-    /// The endpoint with only those of its addresses that may be contacted; none, if its port may not.
+    /// The endpoint with only those of its addresses that may be asked something; none, if its port may not, or if
+    /// whatever is sent there is printed.
     pub fn permit(&self, endpoint: &Endpoint) -> Endpoint {
         let mut permitted = endpoint.clone();
-        permitted.addresses.retain(|address| self.check(*address, endpoint.port, &[]).is_ok());
+        let may = |address: &IpAddr| endpoint.kind.is_ipp() && self.check(*address, endpoint.port, &[]).is_ok();
+        permitted.addresses.retain(may);
+        permitted
+    }
+
+    /// The endpoint with only those of its addresses to which a job may be sent. For AppSocket and LPD any port is a
+    /// print port.
+    pub fn permit_job(&self, endpoint: &Endpoint) -> Endpoint {
+        if endpoint.kind.is_ipp() {
+            return self.permit(endpoint);
+        }
+        let mut permitted = endpoint.clone();
+        permitted.addresses.retain(|address| endpoint.port != 0 && self.check_address(*address).is_ok());
         permitted
     }
 
@@ -447,8 +461,18 @@ mod tests {
             path: "/".into(),
         };
         assert_eq!(policy.permit(&endpoint).addresses, ["10.1.2.3".parse::<IpAddr>().unwrap()]);
+        assert_eq!(policy.permit_job(&endpoint).addresses, policy.permit(&endpoint).addresses);
         endpoint.port = 9100;
-        assert!(policy.permit(&endpoint).addresses.is_empty());
+        assert!(policy.permit(&endpoint).addresses.is_empty() && policy.permit_job(&endpoint).addresses.is_empty());
+        // Announced for AppSocket: for jobs, and for nothing else, on whatever port.
+        endpoint.kind = crate::domain::endpoint::EndpointKind::AppSocket;
+        for port in [9100, 4000] {
+            endpoint.port = port;
+            assert!(policy.permit(&endpoint).addresses.is_empty(), "{port}");
+            assert_eq!(policy.permit_job(&endpoint).addresses, ["10.1.2.3".parse::<IpAddr>().unwrap()]);
+        }
+        endpoint.port = 0;
+        assert!(policy.permit_job(&endpoint).addresses.is_empty());
     }
 
     #[test]

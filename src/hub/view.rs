@@ -25,6 +25,8 @@ pub struct PrinterView {
     pub make_and_model: String,
     /// How it is reached, in the order to try, each with the certificate trusted there.
     pub endpoints: Vec<(Endpoint, Option<Pin>)>,
+    /// Formats announced or configured for its AppSocket and LPD endpoints, where there are any.
+    pub formats: Vec<(Endpoint, Vec<String>)>,
     /// What it does.
     pub status: Status,
     /// Whether it is taken to answer.

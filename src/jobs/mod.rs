@@ -18,6 +18,7 @@ mod work;
 use crate::cloud::Command;
 use crate::cloud::wire::Topics;
 use crate::deliver::clients::Clients;
+use crate::deliver::raw;
 use crate::document::fetch::{self, Fetcher};
 use crate::document::spool::Spool;
 use crate::domain::endpoint::Endpoint;
@@ -65,6 +66,8 @@ pub struct Reach {
     pub endpoint: Endpoint,
     /// SHA-256 of the certificate that was seen there before.
     pub pin: Option<[u8; 32]>,
+    /// Document formats that are known to be taken there, for AppSocket and LPD; IPP is asked.
+    pub formats: Vec<String>,
 }
 
 /// A known printer.
@@ -93,6 +96,8 @@ pub struct Settings {
     pub fetch: fetch::Limits,
     /// Deadlines of conversations with printers.
     pub printers: Timeouts,
+    /// Deadlines of AppSocket and LPD.
+    pub raw: raw::Limits,
 }
 
 /// What the owner works with.
@@ -204,6 +209,8 @@ impl Owner {
             fetch_limits: parts.settings.fetch,
             max_document_bytes: parts.settings.max_document_bytes,
             no_create_job: work::NoCreateJob::default(),
+            raw: parts.settings.raw.clone(),
+            gateway: parts.gateway.as_str().to_owned(),
             reporter,
         };
         Ok(Self {
@@ -389,7 +396,7 @@ impl Owner {
         let mut reach = self.directory.borrow().get(&job.printer).map(|known| known.reach.clone()).unwrap_or_default();
         if kind != Kind::Fetch {
             let policy = (self.networks)();
-            reach.iter_mut().for_each(|reach| reach.endpoint = policy.permit(&reach.endpoint));
+            reach.iter_mut().for_each(|reach| reach.endpoint = policy.permit_job(&reach.endpoint));
             reach.retain(|reach| !reach.endpoint.addresses.is_empty());
         }
         let cancel = CancellationToken::new();

@@ -5,10 +5,16 @@
 //! stored before Send-Document begins, and an attempt is stored before anything of it is sent.
 //!
 //! Dropping a task at any point is safe: the book tells the next one where to look.
+//!
+//! IPP comes first: there a job can be asked for later. AppSocket and LPD (`streaming`) are for printers that have
+//! nothing else, or at whose IPP addresses no IPP is spoken. What may have begun over one of them goes on over no other.
+
+mod streaming;
 
 use super::Reach;
 use crate::deliver::clients::Clients;
 use crate::deliver::ipp::{self, NotReady, Plan, SendError};
+use crate::deliver::raw;
 use crate::document::SecretUrl;
 use crate::document::fetch::{Action, FetchError, FetchRequest, Fetcher, Limits};
 use crate::document::format;
@@ -21,6 +27,7 @@ use crate::domain::ticket::{DocumentRef, OnOutage, hex};
 use crate::ipp::client::Client;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -100,6 +107,10 @@ pub(super) struct Outside {
     pub(super) fetch_limits: Limits,
     pub(super) max_document_bytes: u64,
     pub(super) no_create_job: NoCreateJob,
+    /// Deadlines of AppSocket and LPD.
+    pub(super) raw: raw::Limits,
+    /// The gateway's name, for LPD.
+    pub(super) gateway: String,
     pub(super) reporter: mpsc::Sender<Report>,
 }
 
@@ -226,8 +237,8 @@ impl Work {
 
     async fn send(&mut self) -> Result<RestFor, Overtaken> {
         let Some(document) = self.job.state.document().cloned() else { return Ok(RestFor::Nothing) };
-        let (client, mut plan) = match self.prepare(&document).await {
-            Ok(ready) => ready,
+        let way = match self.prepare(&document).await {
+            Ok(way) => way,
             Err(event) => {
                 let final_word = matches!(event, Event::Refused(_));
                 self.tell(event).await?;
@@ -239,19 +250,32 @@ impl Work {
             self.tell(Event::Expire("outage")).await?;
             return Ok(RestFor::Nothing);
         }
-        plan.create_job &= !self.outside.no_create_job.knows(&client);
-        if let Ok(None) = self.outside.spool.size(self.job.stem.as_str()).await {
-            let message = "the document is no longer in the spool; submit it under a new jobId";
-            self.tell(Event::Refused(Problem::new("document-lost", Some("document"), message))).await?;
-            return Ok(RestFor::Nothing);
-        }
-        let path = match self.outside.spool.path(self.job.stem.as_str()) {
+        let path = match self.spooled().await {
             Ok(path) => path,
-            Err(error) => {
-                self.tell(Event::Refused(Problem::new("document-lost", Some("document"), error.to_string()))).await?;
+            Err(problem) => {
+                self.tell(Event::Refused(problem)).await?;
                 return Ok(RestFor::Nothing);
             }
         };
+        match way {
+            Way::Ipp(client, plan) => self.send_ipp(&client, plan, (&path, document.bytes)).await,
+            Way::Streaming(ready) => self.stream(ready, (&path, document.bytes)).await,
+        }
+    }
+
+    /// Where the document lies.
+    async fn spooled(&self) -> Result<PathBuf, Problem> {
+        let lost = |message: String| Problem::new("document-lost", Some("document"), message);
+        let name = self.job.stem.as_str();
+        if let Ok(None) = self.outside.spool.size(name).await {
+            return Err(lost("the document is no longer in the spool; submit it under a new jobId".into()));
+        }
+        self.outside.spool.path(name).map_err(|error| lost(error.to_string()))
+    }
+
+    async fn send_ipp(&mut self, client: &Arc<Client>, plan: Plan, file: (&Path, u64)) -> Result<RestFor, Overtaken> {
+        let mut plan = plan;
+        plan.create_job &= !self.outside.no_create_job.knows(client);
         self.tell(Event::SendStarted {
             phase: if plan.create_job { Phase::Creating } else { Phase::Blind },
             printer_up_time: plan.printer_up_time,
@@ -260,22 +284,21 @@ impl Work {
         .await?;
         let Some(attempt) = self.job.state.attempt().cloned() else { return Err(Overtaken) };
         let ticket = self.job.ticket.clone();
-        let file = (path.as_path(), document.bytes);
         let sent = if plan.create_job {
-            match ipp::create_job(&client, &plan, &ticket, &attempt.tag).await {
+            match ipp::create_job(client, &plan, &ticket, &attempt.tag).await {
                 Ok(id) => {
                     self.tell(Event::JobCreated(id)).await?;
-                    ipp::send_document(&client, &plan, &ticket, &attempt.tag, id, file).await.map(|_| Some(id))
+                    ipp::send_document(client, &plan, &ticket, &attempt.tag, id, file).await.map(|_| Some(id))
                 }
                 Err(error) => Err(error),
             }
         } else {
-            ipp::print_job(&client, &plan, &ticket, &attempt.tag, file).await
+            ipp::print_job(client, &plan, &ticket, &attempt.tag, file).await
         };
         match sent {
             Ok(id) => {
                 self.tell(Event::Sent(id)).await?;
-                self.follow(&client).await
+                self.follow(client).await
             }
             Err(SendError::Ambiguous(why)) => {
                 tracing::warn!(job = self.job.id.as_str(), why, "a transfer broke off; asking the printer");
@@ -286,7 +309,7 @@ impl Work {
                     // The answer to Create-Job may have been lost: an orphan is looked for.
                     return self.settle().await;
                 }
-                self.drop_orphan(&client).await;
+                self.drop_orphan(client).await;
                 self.tell(Event::NothingPrinted { why }).await?;
                 Ok(RestFor::Backoff)
             }
@@ -296,36 +319,55 @@ impl Work {
                 Ok(RestFor::Nothing)
             }
             Err(SendError::NoSuchOperation(why)) => {
-                self.outside.no_create_job.learn(&client);
-                self.drop_orphan(&client).await;
+                self.outside.no_create_job.learn(client);
+                self.drop_orphan(client).await;
                 self.tell(Event::NothingPrinted { why }).await?;
                 Ok(RestFor::Nothing)
             }
             Err(SendError::Refused(problem)) => {
-                self.drop_orphan(&client).await;
+                self.drop_orphan(client).await;
                 self.tell(Event::PrinterAborted { impressions: None, problem }).await?;
                 Ok(RestFor::Nothing)
             }
         }
     }
 
-    /// The first endpoint that answers, and the plan for it; or what keeps the job from being sent.
-    async fn prepare(&self, document: &Document) -> Result<(Arc<Client>, Plan), Event> {
+    /// The first endpoint that answers, and what is to be done there; or what keeps the job from being sent.
+    async fn prepare(&self, document: &Document) -> Result<Way, Event> {
         let mut unreachable = Vec::new();
-        for reach in &self.reach {
+        let mut speaks_ipp = false;
+        for reach in self.over_ipp() {
             let client = self.outside.clients.get(&reach.endpoint, reach.pin);
             match ipp::plan(&client, &self.job.ticket, &document.format).await {
-                Ok(plan) => return Ok((client, plan)),
-                Err(NotReady::Unreachable(error)) => unreachable.push(error.to_string()),
+                Ok(plan) => return Ok(Way::Ipp(client, plan)),
+                Err(NotReady::Unreachable(error)) => {
+                    speaks_ipp = true;
+                    unreachable.push(error.to_string());
+                }
+                Err(NotReady::NoIppThere(error)) => unreachable.push(error),
                 Err(NotReady::NotNow { reasons, detail }) => {
                     return Err(Event::Waiting { reasons, detail: Some(detail), outage: false });
                 }
                 Err(NotReady::Refused(problem)) => return Err(Event::Refused(problem)),
             }
         }
+        // A printer that keeps a history of its jobs may be away for a while: it is waited for.
+        if !speaks_ipp {
+            for reach in self.reach.iter().filter(|reach| !reach.endpoint.kind.is_ipp()) {
+                match self.prepare_stream(reach, document).await {
+                    Ok(ready) => return Ok(Way::Streaming(ready)),
+                    Err(streaming::NotReady::Unreachable(error)) => unreachable.push(error),
+                    Err(streaming::NotReady::For(event)) => return Err(event),
+                }
+            }
+        }
         let detail =
             if unreachable.is_empty() { "no way to reach the printer is known".into() } else { unreachable.join("; ") };
         Err(Event::Waiting { reasons: vec!["printer-unreachable".into()], detail: Some(detail), outage: true })
+    }
+
+    fn over_ipp(&self) -> impl Iterator<Item = &Reach> {
+        self.reach.iter().filter(|reach| reach.endpoint.kind.is_ipp())
     }
 
     /// The attempt's job at the printer will get no document: cancel it, as far as that can be done now.
@@ -398,6 +440,9 @@ impl Work {
         let mut waited_for_document = false;
         loop {
             let Some(attempt) = self.job.state.attempt().cloned() else { return Ok(RestFor::Nothing) };
+            if matches!(attempt.phase, Phase::Streaming { .. }) {
+                return self.settle_stream(&attempt).await;
+            }
             let canceling = matches!(self.job.state, State::Canceling { .. });
             let parked = matches!(self.job.state, State::Unconfirmed { .. });
             let (client, look) = match self.look(&attempt).await {
@@ -499,7 +544,7 @@ impl Work {
 
     async fn look(&self, attempt: &Attempt) -> Result<(Arc<Client>, crate::domain::job::judge::Look), String> {
         let mut unreachable = Vec::new();
-        for reach in &self.reach {
+        for reach in self.over_ipp() {
             let client = self.outside.clients.get(&reach.endpoint, reach.pin);
             match ipp::look(&client, &self.job.ticket, attempt).await {
                 Ok(look) => return Ok((client, look)),
@@ -525,6 +570,12 @@ impl Work {
 /// Whether [`ABSENT_FOR`] has passed since the first call.
 fn passed(since: &mut Option<Instant>) -> bool {
     since.get_or_insert_with(Instant::now).elapsed() >= ABSENT_FOR
+}
+
+/// How a job is to be sent.
+enum Way {
+    Ipp(Arc<Client>, Plan),
+    Streaming(streaming::Ready),
 }
 
 enum Failed {
@@ -582,60 +633,4 @@ fn fetch_code(error: &FetchError) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::document::spool::SpoolLimits;
-    use crate::domain::endpoint::{Endpoint, EndpointKind};
-    use crate::domain::ids::{PrinterId, TagStem};
-    use crate::domain::ticket::Ticket;
-    use crate::ipp::client::Timeouts;
-
-    #[tokio::test]
-    async fn a_job_is_not_followed_at_one_address_when_nobody_answers_there() {
-        let now = Timestamp::now();
-        let ticket = Ticket::parse(br#"{"jobId":"j","document":{"url":"https://a.example/x"}}"#).unwrap().ticket;
-        let mut job = Job::accept(ticket, PrinterId::new("hp-1").unwrap(), TagStem::from_random([1; 4]), now);
-        let document = Document { bytes: 4, sha256: "ab".into(), format: "application/pdf".into() };
-        let start = Event::SendStarted { phase: Phase::Creating, printer_up_time: None, reasons: vec![] };
-        for event in [Event::Fetched(document), start, Event::JobCreated(7), Event::Sent(Some(7))] {
-            job.apply(event, now).unwrap();
-        }
-        // Nobody listens here any more: the printer has another address by now.
-        let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let endpoint = Endpoint {
-            kind: EndpointKind::Ipp,
-            host: "p.local".into(),
-            addresses: vec![gone.ip()],
-            scope_id: 0,
-            port: gone.port(),
-            path: "/ipp/print".into(),
-        };
-        let dir = tempfile::tempdir().unwrap();
-        let (reporter, mut reports) = mpsc::channel::<Report>(4);
-        let outside = Outside {
-            fetcher: Fetcher::new(None).unwrap(),
-            spool: Spool::open(dir.path(), SpoolLimits::default()).await.unwrap(),
-            clients: Clients::new(Timeouts::default()),
-            documents: Arc::default(),
-            fetch_limits: Limits::default(),
-            max_document_bytes: 1,
-            no_create_job: NoCreateJob::default(),
-            reporter,
-        };
-        let mut owned = job.clone();
-        let owner = tokio::spawn(async move {
-            while let Some(report) = reports.recv().await {
-                owned.apply(report.event, Timestamp::now()).unwrap();
-                let _ = report.answer.send(Some(owned.clone()));
-            }
-            owned
-        });
-        let client = outside.clients.get(&endpoint, None);
-        let mut work = Work { outside, job, reach: vec![Reach { endpoint, pin: None }], told: (0, Instant::now()) };
-        let rest = tokio::time::timeout(Duration::from_secs(20), work.follow(&client)).await;
-        assert!(matches!(rest, Ok(Ok(RestFor::Backoff))), "it stays with the address that nobody answers at");
-        drop(work);
-        let job = owner.await.unwrap();
-        assert_eq!((job.state.name(), job.reasons), ("printing", vec!["printer-unreachable".to_owned()]));
-    }
-}
+mod tests;

@@ -3,6 +3,8 @@
 //! A shadow has two sides: `latest`, what it should say, and `confirmed`, what the cloud is known to have. Their
 //! difference is what waits to be sent, so a thousand changes while the link is down cost one row.
 
+mod look;
+
 use super::{Db, Depth, OutboxRow, StoreError};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
@@ -95,7 +97,10 @@ pub struct GatewayStore {
 impl GatewayStore {
     /// Opens or creates the file; `fresh_epoch` becomes the epoch of a new one.
     pub async fn open(path: &Path, fresh_epoch: &str) -> Result<Self, StoreError> {
-        let migrations = Migrations::new(vec![M::up(include_str!("migrations/gateway-1.sql"))]);
+        let migrations = Migrations::new(vec![
+            M::up(include_str!("migrations/gateway-1.sql")),
+            M::up(include_str!("migrations/gateway-2.sql")),
+        ]);
         let opened = Db::open(path, migrations).await?;
         let fresh = fresh_epoch.to_owned();
         let epoch = opened.db.write(move |tx| super::epoch(tx, &fresh)).await?;
@@ -129,6 +134,7 @@ impl GatewayStore {
                     .execute(params![printer, latest.to_string()])?;
                 }
                 for message in &commit.messages {
+                    look::keep(tx, message)?;
                     if message.class == Class::Gateway {
                         tx.execute("DELETE FROM outbox WHERE class = 'gateway'", [])?;
                     }

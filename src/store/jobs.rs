@@ -3,6 +3,10 @@
 //! A change of a job and the status that tells of it commit in one transaction. Statuses of one job are taken in
 //! order: [`JobStore::peek`] shows only the first that is left of each job.
 
+mod look;
+
+pub use look::{JobFilter, Transition};
+
 use super::{Db, Depth, OutboxRow, StoreError};
 use crate::domain::ids::JobId;
 use crate::domain::job::{Job, State};

@@ -20,10 +20,12 @@ mod naming;
 mod places;
 mod shadows;
 mod status;
+mod view;
 
 pub use naming::take_over;
 pub use places::Names;
 pub use status::GatewayFacts;
+pub use view::View;
 
 use crate::cloud::Command;
 use crate::cloud::greengrass::{Link, LinkEvent, PublishError, Runtime};
@@ -103,6 +105,8 @@ pub struct Parts {
     pub shadow_limits: lane::Limits,
     /// Cancelled before the uplink is, when the whole gateway stops: only then does it say "stopping".
     pub farewell: CancellationToken,
+    /// Where others read how it goes.
+    pub view: watch::Sender<View>,
 }
 
 /// How the uplink ended.
@@ -132,6 +136,7 @@ pub async fn run(parts: Parts, cancel: CancellationToken) -> Ended {
         up: false,
         results,
         heard: Timestamp::now(),
+        answered: false,
         published: false,
         cured: None,
         told: None,
@@ -163,6 +168,8 @@ struct Uplink {
     results: mpsc::Sender<Sent>,
     /// When the cloud's side was last heard: an echo, or an answer to a shadow update.
     heard: Timestamp,
+    /// It was heard in this run.
+    answered: bool,
     /// The nucleus took the last publish.
     published: bool,
     /// When the link was last made anew for its silence.
@@ -203,6 +210,7 @@ impl Uplink {
                     STORE_PAUSE
                 }
             };
+            self.publish_view();
             let wake = self.parts.wake.clone();
             tokio::select! {
                 biased;
@@ -326,6 +334,7 @@ impl Uplink {
             self.window.link_up(now);
         }
         self.heard = now;
+        self.answered = true;
     }
 
     /// Asks for its own echo when nothing else told for long that the way to the cloud and back is open.

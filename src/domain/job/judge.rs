@@ -14,7 +14,8 @@
 //! In 4 the older job's end counts and not its creation: printers forget jobs in the order in which they ended. A job
 //! that was created early and ended late (held, or an orphan that timed out) outlives ours in the list.
 //!
-//! Absence from a list is no proof, and neither is an unchanged page counter.
+//! Absence from a list is no proof, and neither is an unchanged page counter. For AppSocket and LPD only 1 counts, and
+//! that is seen by who writes: a look afterwards proves nothing ([`Phase::Streaming`]).
 
 use super::{Attempt, Phase};
 use jiff::Timestamp;
@@ -133,6 +134,9 @@ pub enum Verdict {
 
 /// Judges a look at the printer.
 pub fn judge(attempt: &Attempt, look: &Look, now: Timestamp) -> Verdict {
+    if matches!(attempt.phase, Phase::Streaming { .. }) {
+        return Verdict::Unknown("AppSocket and LPD have no jobs to ask for");
+    }
     let no_document_byte = attempt.phase == Phase::Creating;
     match &look.found {
         Some(found) => match found.state {

@@ -10,6 +10,7 @@
 //!                     NothingPrinted ───┘ (proved)    ▶ canceling ─▶ canceled | completed | unconfirmed
 //!                     Resend (a person) ◀── unconfirmed ◀── Lost (sending, printing, canceling)
 //!                                               └─ late evidence ─▶ printing | completed | canceled | aborted
+//! sending, printing, canceling ── HandedOver (AppSocket, LPD: taken whole, nothing reported) ──▶ completed
 //! ```
 //!
 //! Invariants
@@ -23,6 +24,7 @@
 pub mod judge;
 mod table;
 
+use super::endpoint::EndpointKind;
 use super::ids::{JobId, PrinterId, TagStem};
 use super::ticket::{ContentKey, DocumentRef, OnOutage, Options, Ticket};
 use jiff::{SignedDuration, Timestamp};
@@ -61,6 +63,12 @@ pub enum Phase {
     },
     /// Print-Job (no Create-Job there): request and document in one; anything may have happened.
     Blind,
+    /// AppSocket or LPD: document bytes may be on their way. There is no job id, and nothing to ask later: what the
+    /// connection itself does not tell is never known.
+    Streaming {
+        /// Which of the two.
+        over: EndpointKind,
+    },
 }
 
 /// One try at one printer.
@@ -86,7 +94,7 @@ impl Attempt {
     pub fn printer_job_id(&self) -> Option<i32> {
         match self.phase {
             Phase::Created { printer_job_id } => Some(printer_job_id),
-            Phase::Creating | Phase::Blind => None,
+            Phase::Creating | Phase::Blind | Phase::Streaming { .. } => None,
         }
     }
 }
@@ -134,7 +142,7 @@ pub enum State {
         /// Since when.
         since: Timestamp,
     },
-    /// Printed, as far as the printer says.
+    /// Printed, as far as the printer says. With the reason `handed-over`: taken whole by a printer that says nothing.
     Completed,
     /// Canceled.
     Canceled,
@@ -150,6 +158,22 @@ pub enum State {
 }
 
 impl State {
+    /// Every name.
+    pub const NAMES: [&str; 12] = [
+        "accepted",
+        "fetching",
+        "ready",
+        "sending",
+        "printing",
+        "canceling",
+        "unconfirmed",
+        "completed",
+        "canceled",
+        "aborted",
+        "rejected",
+        "expired",
+    ];
+
     /// The state's name on the wire and in the job book.
     pub fn name(&self) -> &'static str {
         match self {
@@ -298,7 +322,7 @@ pub enum Event {
     },
     /// An attempt begins: persisted before the first byte.
     SendStarted {
-        /// `Creating` or `Blind`.
+        /// `Creating`, `Blind` or `Streaming`.
         phase: Phase,
         /// `printer-up-time` just before.
         printer_up_time: Option<i64>,
@@ -320,6 +344,12 @@ pub enum Event {
     NothingPrinted {
         /// How it is known, and why the attempt failed.
         why: String,
+    },
+    /// Over AppSocket or LPD the printer took the whole document and ended the connection in order. It says nothing of
+    /// pages.
+    HandedOver {
+        /// What is known, for a person.
+        how: String,
     },
     /// `job-state` completed.
     PrinterCompleted {

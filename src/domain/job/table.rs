@@ -111,7 +111,9 @@ impl Job {
                     outcome
                 }
             }
-            (State::Unconfirmed { document, attempt, .. }, Event::NothingPrinted { why }) if !attempt.delivered => {
+            (State::Unconfirmed { document, attempt, .. }, Event::NothingPrinted { why })
+                if !attempt.delivered && !matches!(attempt.phase, Phase::Streaming { .. }) =>
+            {
                 let outcome = self.enter(State::Ready { document });
                 self.reasons = vec!["retrying".into()];
                 self.detail = Some(why);
@@ -131,6 +133,13 @@ impl Job {
                 let outcome = self.enter(State::Unconfirmed { document, attempt, since: now });
                 self.detail = Some(why);
                 self.reasons = vec!["outcome-unknown".into()];
+                outcome
+            }
+
+            (State::Sending { .. } | State::Printing { .. } | State::Canceling { .. }, Event::HandedOver { how }) => {
+                let outcome = self.enter(State::Completed);
+                self.reasons = vec!["handed-over".into()];
+                self.detail = Some(how);
                 outcome
             }
 

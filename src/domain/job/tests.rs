@@ -34,6 +34,36 @@ fn start() -> Event {
     Event::SendStarted { phase: Phase::Creating, printer_up_time: Some(100), reasons: vec![] }
 }
 
+fn stream() -> Event {
+    let phase = Phase::Streaming { over: EndpointKind::AppSocket };
+    Event::SendStarted { phase, printer_up_time: None, reasons: vec![] }
+}
+
+#[test]
+fn a_streamed_job_is_handed_over_without_pages_or_parked_for_a_person() {
+    let mut job = job(json!({}));
+    for event in [Event::Fetched(document()), stream()] {
+        job.apply(event, now(1)).unwrap();
+    }
+    let begun = job.clone();
+    job.apply(Event::Sent(None), now(2)).unwrap();
+    job.apply(Event::HandedOver { how: "it closed".into() }, now(3)).unwrap();
+    assert_eq!((job.state.name(), &job.reasons[..]), ("completed", &["handed-over".to_owned()][..]));
+    assert_eq!((job.pages.reported, job.detail.as_deref()), (None, Some("it closed")));
+
+    let mut lost = begun;
+    lost.apply(Event::Lost { why: "killed".into() }, now(2)).unwrap();
+    // No look can prove anything, whatever it says.
+    assert!(lost.apply(Event::NothingPrinted { why: "a list".into() }, now(3)).is_err());
+    let look =
+        judge::Look { printer_up_time: Some(10), lists_complete: true, earliest_end: Some(1), ..Default::default() };
+    let attempt = lost.state.attempt().unwrap();
+    assert!(matches!(judge::judge(attempt, &look, now(99)), judge::Verdict::Unknown(_)));
+    assert_eq!(lost.state.name(), "unconfirmed");
+    lost.apply(Event::Resend(1), now(4)).unwrap();
+    assert_eq!(lost.state.name(), "ready");
+}
+
 #[test]
 fn the_straight_way() {
     let mut job = sent(json!({}));
@@ -155,6 +185,8 @@ fn any_event() -> impl Strategy<Value = Event> {
         Just(Event::Waiting { reasons: vec!["printer-unreachable".into()], detail: None, outage: true }),
         Just(start()),
         Just(Event::SendStarted { phase: Phase::Blind, printer_up_time: None, reasons: vec![] }),
+        Just(stream()),
+        Just(Event::HandedOver { how: "x".into() }),
         (1..9i32).prop_map(Event::JobCreated),
         proptest::option::of(1..9i32).prop_map(Event::Sent),
         Just(Event::Progress { reasons: vec!["media-empty".into()], impressions: Some(1) }),

@@ -81,6 +81,9 @@ pub struct KnownEndpoint {
     pub endpoint: Endpoint,
     /// What was announced about who it is.
     pub announced: Evidence,
+    /// Document formats announced or configured for it.
+    #[serde(default)]
+    pub formats: Vec<String>,
     /// DNS-SD priority, lower is preferred.
     pub priority: u8,
     /// Last sighting.

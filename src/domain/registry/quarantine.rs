@@ -79,6 +79,7 @@ pub(super) fn see(endpoints: &mut Vec<KnownEndpoint>, s: &Sighting, now: Timesta
         key: s.key.clone(),
         endpoint: s.endpoint.clone(),
         announced: s.evidence.clone(),
+        formats: s.formats.clone(),
         priority: s.priority,
         last_seen: now,
         lost: false,
@@ -92,8 +93,9 @@ pub(super) fn see(endpoints: &mut Vec<KnownEndpoint>, s: &Sighting, now: Timesta
     let new = KnownEndpoint { pin: old.pin, ..new };
     let changed =
         old.endpoint != new.endpoint || old.announced != new.announced || old.priority != new.priority || old.lost;
+    let more = old.formats != new.formats;
     // A new word about an unchanged place does not mean that it works again.
     let failing_since = old.failing_since.filter(|_| !changed);
     *old = KnownEndpoint { failing_since, ..new };
-    changed
+    changed || more
 }
