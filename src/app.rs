@@ -14,7 +14,9 @@
 
 mod console_side;
 mod hub_side;
+mod snmp_side;
 
+use crate::cloud::greengrass::secrets::Secrets;
 use crate::cloud::greengrass::{IpcError, IpcSettings, Link, LinkSettings, ReportedState, deferral};
 use crate::cloud::wire::{Configuration, Topics};
 use crate::config::{self, Checked, Config};
@@ -230,7 +232,13 @@ impl Generation {
         let farewell = CancellationToken::new();
         let mut others = Vec::new();
 
-        let ends = hub_side::Ends { printers: &printers, wake: &wake, poll_now, cancel: &cancel_others };
+        let ends = hub_side::Ends {
+            printers: &printers,
+            wake: &wake,
+            poll_now,
+            secrets: Secrets::new(link.clone()),
+            cancel: &cancel_others,
+        };
         // In this order: a ticket may come at once, and must find the printers of earlier runs in the directory.
         let hub = hub_side::start(gateway, &topics, &config, stores, ends).await?;
         let (facts_in, facts) = watch::channel(GatewayFacts { printers: printers.counts(), config: told });

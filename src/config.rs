@@ -9,6 +9,7 @@
 //!                  "list": [{ "uri": "socket://10.20.0.9", "name": "Old laser", "formats": ["application/vnd.hp-pcl"] }],
 //!                  "credentials": [{ "printer": "10.20.0.7", "user": "gateway", "secret": "file:/etc/printgate/p.pw" }] },
 //!   "poll":      { "idleSeconds": 60, "busySeconds": 5 },
+//!   "snmp":      { "enabled": true, "port": 161, "communities": ["public"], "users": [] },
 //!   "documents": { "allowedHosts": ["*.amazonaws.com"], "allowedNetworks": [], "maxBytes": 268435456,
 //!                  "timeoutSeconds": 900, "caFile": "/etc/ssl/office-ca.pem" },
 //!   "spool":     { "maxBytes": 1073741824, "reserveBytes": 268435456 },
@@ -23,8 +24,10 @@
 //! for a newer version still runs an older one. `accessControl` belongs to the nucleus and is skipped.
 
 mod printers;
+mod snmp;
 
 pub use printers::{ListedPrinter, PrinterCredentials};
+pub use snmp::{Snmp, SnmpUser, Text};
 
 use crate::domain::naming::{Naming, Shadows, ThingName};
 use crate::domain::net::{HostPattern, Network};
@@ -52,6 +55,8 @@ pub struct Config {
     pub poll_idle: Duration,
     /// Pause between two polls of a busy or troubled printer.
     pub poll_busy: Duration,
+    /// Whether and as whom printers are asked over SNMP.
+    pub snmp: Snmp,
     /// Hosts from which documents are fetched.
     pub document_hosts: Vec<HostPattern>,
     /// Networks of addresses that are not global, from which documents are fetched all the same.
@@ -91,6 +96,7 @@ impl Default for Config {
             printer_credentials: Vec::new(),
             poll_idle: Duration::from_secs(60),
             poll_busy: Duration::from_secs(5),
+            snmp: Snmp::default(),
             document_hosts: vec![HostPattern::any()],
             document_networks: Vec::new(),
             document_max_bytes: 256 << 20,
@@ -157,7 +163,7 @@ pub fn check(value: &Value) -> Checked {
     };
     let default = Config::default();
     let mut config = default.clone();
-    reader.known(root, "", &["discovery", "printers", "poll", "documents", "spool", "cloud", "accessControl"]);
+    reader.known(root, "", &["discovery", "printers", "poll", "snmp", "documents", "spool", "cloud", "accessControl"]);
 
     let at = reader.section(root, "discovery", &["mdns", "mdnsPort", "loopback"]);
     reader.boolean(&at, "mdns", &mut config.mdns);
@@ -175,6 +181,8 @@ pub fn check(value: &Value) -> Checked {
     if config.poll_busy > config.poll_idle {
         reader.error("poll.busySeconds", "must not be longer than poll.idleSeconds");
     }
+
+    reader.snmp(root, &mut config.snmp);
 
     let at =
         reader.section(root, "documents", &["allowedHosts", "allowedNetworks", "maxBytes", "timeoutSeconds", "caFile"]);

@@ -9,7 +9,7 @@
 //! Dependencies point down; siblings do not import each other; [`app`] wires them.
 //!
 //! ```text
-//! main → cli → app → {hub, jobs, uplink, console} → {discovery, deliver} → {ipp, document, store, cloud} → domain
+//! main → cli → app → {hub, jobs, uplink, console} → {discovery, deliver} → {ipp, snmp, document, store, cloud} → domain
 //! ```
 //!
 //! | module | owns |
@@ -24,6 +24,7 @@
 //! | [`domain`] | pure rules and state machines; takes `now` as an argument |
 //! | [`discovery`] | mDNS → sightings |
 //! | [`ipp`] | bounded IPP codec, client, decoding of answers |
+//! | [`snmp`] | SNMP client, decoding of Host Resources and Printer-MIB |
 //! | [`deliver`] | one file per kind of endpoint |
 //! | [`document`] | fetch and spool |
 //! | [`store`] | one thread per SQLite file |
@@ -42,6 +43,7 @@ pub mod domain;
 pub mod hub;
 pub mod ipp;
 pub mod jobs;
+pub mod snmp;
 pub mod store;
 pub mod uplink;
 

@@ -1,6 +1,7 @@
-//! The hub's side of the composition: mDNS in, polls over IPP, commits to the store, the directory for jobs.
+//! The hub's side of the composition: mDNS in, polls over IPP and SNMP, commits to the store, the directory for jobs.
 
-use super::{Stores, signed};
+use super::{Stores, signed, snmp_side};
+use crate::cloud::greengrass::secrets::Secrets;
 use crate::cloud::wire::{self, Topics};
 use crate::config::Config;
 use crate::discovery::listed;
@@ -12,9 +13,10 @@ use crate::domain::net::PrinterPolicy;
 use crate::domain::registry::Pin;
 use crate::domain::schedule::Intervals;
 use crate::domain::sighting::DiscoveryEvent;
+use crate::domain::state::Source;
 use crate::hub::{
     self, BoxFuture, HubOutput, HubPorts, HubSettings, HubState, PollAnswer, PollError, PollErrorKind, Poller,
-    PrinterRow, PrinterView, Printers, Record, RecordBody,
+    PrinterRow, PrinterView, Printers, Question, Record, RecordBody,
 };
 use crate::ipp::client::{Client, Error as IppError, Fingerprint, Target, Timeouts};
 use crate::ipp::decode;
@@ -45,6 +47,8 @@ pub(super) struct Ends<'a> {
     pub(super) wake: &'a Wake,
     /// Printers to be polled at once.
     pub(super) poll_now: mpsc::Receiver<PrinterId>,
+    /// Logins are resolved here.
+    pub(super) secrets: Secrets,
     /// Its end.
     pub(super) cancel: &'a CancellationToken,
 }
@@ -57,7 +61,7 @@ pub(super) async fn start(
     stores: &Stores,
     ends: Ends<'_>,
 ) -> anyhow::Result<JoinHandle<Result<(), String>>> {
-    let Ends { printers, wake, poll_now, cancel } = ends;
+    let Ends { printers, wake, poll_now, secrets, cancel } = ends;
     let mut rows = Vec::new();
     for body in stores.gateway.printers().await? {
         match serde_json::from_str::<PrinterRow>(&body) {
@@ -73,6 +77,7 @@ pub(super) async fn start(
     let known = rows.iter().flat_map(|row| &row.printer.endpoints).map(|endpoint| endpoint.key.as_str());
     let forgotten = listed::forgotten(known, &config.printer_list);
     tokio::spawn(named_by_hand(config.clone(), forgotten, sightings.clone(), cancel.clone()));
+    let snmp = snmp_side::start(&config.snmp, secrets, cancel.clone());
     if config.mdns {
         tokio::spawn(browse(config.clone(), sightings, cancel.clone()));
     }
@@ -80,6 +85,7 @@ pub(super) async fn start(
         gateway: gateway.clone(),
         intervals: Intervals { idle: signed(config.poll_idle), fast: signed(config.poll_busy), ..Intervals::default() },
         seed: seed(),
+        snmp: config.snmp.enabled,
     };
     let mut state = HubState::new(settings, rows, Timestamp::now());
     // Before anything else runs: the first status counts them, and tickets for them are not for unknown printers.
@@ -93,7 +99,7 @@ pub(super) async fn start(
     let ports = HubPorts {
         discovery,
         poll_now,
-        poller: poller(networks(config)),
+        poller: poller(networks(config), snmp, config.snmp.port),
         commit: move |output| {
             let committer = committer.clone();
             async move { committer.commit(output).await }
@@ -253,10 +259,15 @@ fn policy(config: &Config) -> PrinterPolicy {
     PrinterPolicy { allowed }
 }
 
-/// One poll: Get-Printer-Attributes. Clients are not kept between polls a minute apart: printers close by then.
-fn poller(networks: Networks) -> Poller {
-    Arc::new(move |endpoint: Endpoint, pin: Option<Pin>| -> BoxFuture<Result<PollAnswer, PollError>> {
-        Box::pin(poll(networks().permit(&endpoint), pin))
+/// One poll: Get-Printer-Attributes, or what the SNMP agent says. IPP clients are not kept between polls a minute apart:
+/// printers close by then.
+fn poller(networks: Networks, snmp: snmp_side::Clients, port: u16) -> Poller {
+    Arc::new(move |question: Question| -> BoxFuture<Result<PollAnswer, PollError>> {
+        let policy = networks();
+        match question.source {
+            Source::Ipp => Box::pin(poll(policy.permit(&question.endpoint), question.pin)),
+            Source::Snmp => Box::pin(snmp_side::poll(snmp.clone(), port, policy, question)),
+        }
     })
 }
 

@@ -1,6 +1,6 @@
 //! What the control socket answers, as types that both sides share. Keys are camelCase; times are RFC 3339 in UTC.
 
-use crate::domain::state::{Counters, Supply, Tray};
+use crate::domain::state::{Counters, Source, Supply, Tray};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -165,6 +165,9 @@ pub struct PrinterDetail {
     pub counters: Counters,
     /// Document formats it takes.
     pub formats: Vec<String>,
+    /// Which protocol said it, by the name of the field.
+    #[serde(default)]
+    pub sources: BTreeMap<String, Source>,
     /// Its latest jobs, newest first.
     pub jobs: Vec<Job>,
 }

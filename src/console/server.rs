@@ -4,7 +4,7 @@ use super::{CONVERSATION, HEAD, MAX_CONNECTIONS, MAX_ROWS, SOCKET, api, peer};
 use crate::domain::ids::{GatewayName, JobId};
 use crate::domain::job::{self, Job};
 use crate::domain::registry;
-use crate::domain::state::PrinterState;
+use crate::domain::state::{Picture, PrinterState, Source};
 use crate::store::gateway::GatewayStore;
 use crate::store::jobs::{JobFilter, JobStore};
 use crate::store::{Depth, StoreError, Wedged};
@@ -270,21 +270,38 @@ async fn printer(State(shared): Shown, Path(id): Path<String>) -> Answer<api::Pr
     let jobs = shared.jobs.list(filter).await.map_err(store_failure)?;
     let evidence = stored.as_ref().map(|s| s.printer.evidence.clone()).unwrap_or_default();
     let state = stored.as_ref().map(|s| s.state.clone()).unwrap_or_default();
-    let last = state.last.as_ref();
+    let picture = state.picture();
     Ok(Json(api::PrinterDetail {
         printer,
         serial: evidence.serial,
         uuid: evidence.uuid,
         mac: evidence.mac,
-        firmware: last.and_then(|o| o.firmware.clone()),
+        firmware: picture.firmware.map(|(firmware, _)| firmware.to_owned()),
         first_seen: stored.as_ref().map(|s| s.printer.first_seen),
         paper_status: state.paper_status().as_str().to_owned(),
-        supplies: last.map(|o| o.supplies.clone()).unwrap_or_default(),
-        trays: last.map(|o| o.trays.clone()).unwrap_or_default(),
-        counters: last.map(|o| o.counters.clone()).unwrap_or_default(),
-        formats: last.map(|o| o.capabilities.formats.clone()).unwrap_or_default(),
+        supplies: picture.supplies.0.to_vec(),
+        trays: picture.trays.0.to_vec(),
+        counters: picture.counters.map(|(counters, _)| counters.clone()).unwrap_or_default(),
+        formats: picture.capabilities.map(|(c, _)| c.formats.clone()).unwrap_or_default(),
+        sources: sources(&picture),
         jobs: jobs.iter().map(job_row).collect(),
     }))
+}
+
+/// Which protocol said what.
+fn sources(picture: &Picture<'_>) -> BTreeMap<String, Source> {
+    let some = |there: bool, source: Source| there.then_some(source);
+    [
+        ("status", picture.printer_state.map(|(_, source)| source)),
+        ("supplies", some(!picture.supplies.0.is_empty(), picture.supplies.1)),
+        ("trays", some(!picture.trays.0.is_empty(), picture.trays.1)),
+        ("counters", picture.counters.map(|(_, source)| source)),
+        ("firmware", picture.firmware.map(|(_, source)| source)),
+        ("formats", picture.capabilities.map(|(_, source)| source)),
+    ]
+    .into_iter()
+    .filter_map(|(key, source)| Some((key.to_owned(), source?)))
+    .collect()
 }
 
 /// What a list of jobs or events may be asked for.
