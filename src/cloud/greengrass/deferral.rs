@@ -39,8 +39,8 @@ pub async fn run(
         let pause = deferrals.answer(&update.deployment, transfers, Instant::now());
         let message = match (transfers, pause) {
             (0, _) => "no document is being sent".to_owned(),
-            (_, Some(_)) => format!("{transfers} documents are being sent to printers"),
-            (_, None) => format!("{transfers} documents are being sent, but the update has waited long enough"),
+            (_, Some(_)) => format!("documents on their way to printers: {transfers}"),
+            (_, None) => format!("waited long enough; documents still on their way to printers: {transfers}"),
         };
         tracing::info!(
             deployment = clean(&update.deployment),
