@@ -9,6 +9,7 @@ use std::time::Duration;
 
 /// Arguments.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub(super) struct LabArgs {
     /// Which runtime to be: lite or classic.
     #[arg(long, value_name = "RUNTIME", default_value = "lite")]
