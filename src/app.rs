@@ -13,6 +13,7 @@
 //! defaults. Only an invalid *file* ends the program, because whoever named it stands beside it.
 
 mod hub_side;
+mod secrets;
 
 use crate::cloud::greengrass::{IpcError, IpcSettings, Link, LinkSettings, ReportedState};
 use crate::cloud::wire::{Configuration, Topics};
@@ -195,7 +196,14 @@ impl Generation {
         let farewell = CancellationToken::new();
         let mut others = Vec::new();
 
-        let ends = hub_side::Ends { printers: &printers, wake: &wake, poll_now, cancel: &cancel_others };
+        let credentials = secrets::credentials(&config);
+        let ends = hub_side::Ends {
+            printers: &printers,
+            wake: &wake,
+            poll_now,
+            cancel: &cancel_others,
+            credentials: &credentials,
+        };
         // In this order: a ticket may come at once, and must find the printers of earlier runs in the directory.
         let hub = hub_side::start(gateway, &topics, &config, stores, ends).await?;
         let (facts_in, facts) = watch::channel(GatewayFacts { printers: printers.counts(), config: told });
@@ -246,6 +254,7 @@ impl Generation {
                 },
                 fetch: fetch::Limits { total: config.document_timeout, ..fetch::Limits::default() },
                 printers: Timeouts::default(),
+                credentials,
                 raw: raw::Limits::default(),
             },
         };

@@ -6,9 +6,9 @@
 mod common;
 
 use common::process::Process;
+use printgate::deliver::appsocket;
 use printgate::deliver::pjl::Wrapper;
 use printgate::deliver::raw::{self, End, Limits, News};
-use printgate::deliver::appsocket;
 use printgate::domain::endpoint::{Endpoint, EndpointKind};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdListener};
 use std::path::{Path, PathBuf};
@@ -23,7 +23,14 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 fn quick() -> Limits {
     let second = Duration::from_secs(1);
-    Limits { connect: 5 * second, answer: 5 * second, stall: 20 * second, told: second / 2, close: 3 * second, talk: second }
+    Limits {
+        connect: 5 * second,
+        answer: 5 * second,
+        stall: 20 * second,
+        told: second / 2,
+        close: 3 * second,
+        talk: second,
+    }
 }
 
 fn endpoint(address: SocketAddr) -> Endpoint {

@@ -25,7 +25,14 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 fn quick() -> Limits {
     let second = Duration::from_secs(1);
-    Limits { connect: 5 * second, answer: 3 * second, stall: 10 * second, told: second, close: 3 * second, talk: second }
+    Limits {
+        connect: 5 * second,
+        answer: 3 * second,
+        stall: 10 * second,
+        told: second,
+        close: 3 * second,
+        talk: second,
+    }
 }
 
 fn endpoint(address: SocketAddr, queue: &str) -> Endpoint {
@@ -53,12 +60,21 @@ fn document(directory: &Path) -> PathBuf {
 
 /// Sends [`DOCUMENT`]; gives how far it came.
 fn send(endpoint: &Endpoint, sheet: &Sheet<'_>, path: &Path) -> Result<(End, Vec<News>), NotReady> {
+    send_within(endpoint, sheet, path, &quick())
+}
+
+fn send_within(
+    endpoint: &Endpoint,
+    sheet: &Sheet<'_>,
+    path: &Path,
+    limits: &Limits,
+) -> Result<(End, Vec<News>), NotReady> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let bytes = DOCUMENT.len() as u64;
-        let ready = tokio::time::timeout(PATIENCE, lpd::prepare(endpoint, sheet, bytes, &quick())).await.unwrap()?;
+        let ready = tokio::time::timeout(PATIENCE, lpd::prepare(endpoint, sheet, bytes, limits)).await.unwrap()?;
         let (teller, mut news) = mpsc::channel(64);
-        let end = tokio::time::timeout(PATIENCE, lpd::send(ready, (path, bytes), &quick(), &teller)).await.unwrap();
+        let end = tokio::time::timeout(PATIENCE, lpd::send(ready, (path, bytes), limits, &teller)).await.unwrap();
         drop(teller);
         let mut told = Vec::new();
         while let Some(item) = news.recv().await {
@@ -144,14 +160,18 @@ fn cups_sends_the_same_octets() {
     let server = Server::new();
     let address = server.address;
     let recording = server.run(|listener| record(&mut accept(listener)));
-    // Debian installs it for root only; the file may be read by everybody.
-    let installed = ["/usr/lib/cups/backend-available/lpd", "/usr/lib/cups/backend/lpd"];
-    let installed = installed.into_iter().find(|path| Path::new(path).exists());
+    // Debian lets only root run it; everybody may read it. `tests/run` unpacks it, because the package that holds it does
+    // not go together with LPRng's.
+    let unpacked = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../peers/usr/lib/cups/backend-available/lpd");
+    let installed = ["/usr/lib/cups/backend-available/lpd", "/usr/lib/cups/backend/lpd"].map(PathBuf::from);
+    let found = installed.into_iter().chain([unpacked]).find(|path| path.exists());
     let backend = directory.path().join("lpd");
-    std::fs::copy(installed.expect("CUPS's lpd backend (package cups-daemon)"), &backend).unwrap();
+    std::fs::copy(found.expect("CUPS's lpd backend (package cups); `tests/run` fetches it"), &backend).unwrap();
     std::fs::set_permissions(&backend, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = Command::new(&backend);
-    command.args(["42", "alice", "pgabcdef.1 Invoice", "1", ""]).arg(&path);
+    // It replaces more of a title than it has to; this one it leaves.
+    let title = "Invoice 17 of 2026";
+    command.args(["42", "alice", title, "1", ""]).arg(&path);
     command.env("DEVICE_URI", format!("lpd://127.0.0.1:{}/PASSTHRU?reserve=none", address.port()));
     command.env("SOFTWARE", "CUPS").env("CONTENT_TYPE", "application/octet-stream");
     let mut process = Process::start("cups-lpd", directory.path(), command);
@@ -166,7 +186,7 @@ fn cups_sends_the_same_octets() {
     let server = Server::new();
     let endpoint = endpoint(server.address, "PASSTHRU");
     let recording = server.run(|listener| record(&mut accept(listener)));
-    let (end, told) = send(&endpoint, &Sheet { host: &host, number, ..sheet() }, &path).unwrap();
+    let (end, told) = send(&endpoint, &Sheet { host: &host, number, job: title, ..sheet() }, &path).unwrap();
     assert!(matches!(&end, End::HandedOver(_)), "{end:?}");
     assert_eq!(told, [News::Sent]);
     let ours = recording.join().unwrap();
@@ -193,12 +213,16 @@ fn lprng_prints_what_we_send() {
             "lpd.conf",
             format!(
                 "printcap_path=/etc/lprng/printcap\nlpd_printcap_path=\nprinter_perms_path=/etc/lprng/lpd.perms\n\
-                 lockfile={here}/lock\nlpd_port=127.0.0.1%515\nunix_socket_path={here}/socket\ndefault_host=localhost\n\
+                 lockfile={here}/lock\nlpd_listen_port=127.0.0.1%515\nunix_socket_path={here}/socket\ndefault_host=localhost\n\
                  user=root\ngroup=root\ndaemon_user=root\ndaemon_group=root\n"
             ),
         );
         write("printcap", format!("office:sd={}:lp={}:sh:mx=0\n", spool.display(), out.display()));
         write("lpd.perms", "DEFAULT ACCEPT\n".into());
+        // It looks up its own name. The file is this test's own.
+        let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        let mut hosts = std::fs::File::options().append(true).open("/etc/hosts").unwrap();
+        hosts.write_all(format!("127.0.0.1 {name}").as_bytes()).unwrap();
         common::process::run(Command::new("mount").args(["--bind"]).arg(&etc).arg("/etc/lprng"));
         let mut command = Command::new("/usr/sbin/lpd");
         command.arg("-F");
@@ -365,7 +389,8 @@ fn a_server_that_never_answers_is_given_up_before_the_document_and_is_unknown_af
         say(&mut stream, &[0]);
         let _ = stream.read_to_end(&mut Vec::new());
     });
-    let (end, told) = send(&silent, &sheet(), &path).unwrap();
+    let limits = Limits { stall: Duration::from_secs(1), ..quick() };
+    let (end, told) = send_within(&silent, &sheet(), &path, &limits).unwrap();
     assert!(matches!(&end, End::Unknown(why) if why.contains("not acknowledged")), "{end:?}");
     assert_eq!(told, [News::Sent]);
     serving.join().unwrap();

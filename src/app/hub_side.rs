@@ -3,6 +3,7 @@
 use super::{Stores, signed};
 use crate::cloud::wire::{self, Topics};
 use crate::config::Config;
+use crate::deliver::credentials::Credentials;
 use crate::discovery::listed;
 use crate::discovery::mdns::{Mdns, MdnsOptions};
 use crate::discovery::{local_networks, loopback_networks};
@@ -16,7 +17,7 @@ use crate::hub::{
     self, BoxFuture, HubOutput, HubPorts, HubSettings, HubState, PollAnswer, PollError, PollErrorKind, Poller,
     PrinterRow, PrinterView, Printers, Record, RecordBody,
 };
-use crate::ipp::client::{Client, Error as IppError, Fingerprint, Target, Timeouts};
+use crate::ipp::client::{Basic, Client, Error as IppError, Fingerprint, Target, Timeouts};
 use crate::ipp::decode;
 use crate::ipp::request::Request;
 use crate::jobs::{Directory, Known, Networks, Reach};
@@ -47,6 +48,8 @@ pub(super) struct Ends<'a> {
     pub(super) poll_now: mpsc::Receiver<PrinterId>,
     /// Its end.
     pub(super) cancel: &'a CancellationToken,
+    /// For printers that ask.
+    pub(super) credentials: &'a Credentials,
 }
 
 /// Starts mDNS and the hub.
@@ -57,7 +60,7 @@ pub(super) async fn start(
     stores: &Stores,
     ends: Ends<'_>,
 ) -> anyhow::Result<JoinHandle<Result<(), String>>> {
-    let Ends { printers, wake, poll_now, cancel } = ends;
+    let Ends { printers, wake, poll_now, cancel, credentials } = ends;
     let mut rows = Vec::new();
     for body in stores.gateway.printers().await? {
         match serde_json::from_str::<PrinterRow>(&body) {
@@ -93,7 +96,7 @@ pub(super) async fn start(
     let ports = HubPorts {
         discovery,
         poll_now,
-        poller: poller(networks(config)),
+        poller: poller(networks(config), credentials.clone(), printers.clone()),
         commit: move |output| {
             let committer = committer.clone();
             async move { committer.commit(output).await }
@@ -222,19 +225,26 @@ fn policy(config: &Config) -> PrinterPolicy {
 }
 
 /// One poll: Get-Printer-Attributes. Clients are not kept between polls a minute apart: printers close by then.
-fn poller(networks: Networks) -> Poller {
+fn poller(networks: Networks, credentials: Credentials, printers: Printers) -> Poller {
     Arc::new(move |endpoint: Endpoint, pin: Option<Pin>| -> BoxFuture<Result<PollAnswer, PollError>> {
-        Box::pin(poll(networks().permit(&endpoint), pin))
+        let basic = credentials.find(&endpoint, |name| is_printer(&printers, name, &endpoint));
+        Box::pin(poll(networks().permit(&endpoint), pin, basic))
     })
 }
 
-async fn poll(endpoint: Endpoint, pin: Option<Pin>) -> Result<PollAnswer, PollError> {
+/// Whether a text is the id of the printer with this endpoint.
+fn is_printer(printers: &Printers, id: &str, endpoint: &Endpoint) -> bool {
+    let view = PrinterId::new(id).ok().and_then(|id| printers.get(&id));
+    view.is_some_and(|view| view.endpoints.iter().any(|(known, _)| known == endpoint))
+}
+
+async fn poll(endpoint: Endpoint, pin: Option<Pin>, basic: Option<Arc<Basic>>) -> Result<PollAnswer, PollError> {
     if endpoint.addresses.is_empty() {
         let message = format!("{}: no address of it is in an allowed network", endpoint.uri());
         return Err(PollError::new(PollErrorKind::Unreachable, message));
     }
     let target = Target::from_endpoint(&endpoint, pin.map(|pin| Fingerprint(*pin.as_bytes())));
-    let client = Client::new(target, Timeouts::default());
+    let client = Client::new(target, Timeouts::default()).with_basic(basic);
     let response = client.call(Request::get_printer_attributes(decode::ATTRIBUTES, None)).await.map_err(poll_error)?;
     if !response.is_success() {
         let status = response.status();

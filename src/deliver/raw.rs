@@ -182,7 +182,10 @@ pub(super) async fn pump(
             let read = source.read(chunk.get_mut(..room).unwrap_or_default()).await;
             to = match read {
                 Ok(0) => {
-                    return Err(Broke { written, why: format!("the document ends {} octets too early", len - written) });
+                    return Err(Broke {
+                        written,
+                        why: format!("the document ends {} octets too early", len - written),
+                    });
                 }
                 Ok(read) => read,
                 Err(error) => return Err(Broke { written, why: format!("the document cannot be read: {error}") }),
