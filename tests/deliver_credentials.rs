@@ -58,8 +58,10 @@ fn ippeveprinter_takes_a_job_from_whom_pam_knows() {
         );
         std::fs::write(&check, script).unwrap();
         std::fs::set_permissions(&check, std::fs::Permissions::from_mode(0o755)).unwrap();
-        let rules =
-            format!("auth required pam_exec.so quiet expose_authtok {}\naccount required pam_permit.so\n", check.display());
+        let rules = format!(
+            "auth required pam_exec.so quiet expose_authtok {}\naccount required pam_permit.so\n",
+            check.display()
+        );
         std::fs::write(service.join("printgate-test"), rules).unwrap();
         common::process::run(Command::new("mount").arg("--bind").arg(&service).arg("/etc/pam.d"));
         let avahi = Avahi::start();
@@ -152,10 +154,14 @@ async fn printer(challenge: &'static str, wanted: &'static str) -> (u16, Arc<Mut
                 let mut ipp = vec![2, 0, 0, 0];
                 ipp.extend_from_slice(&request[head_end + 8..head_end + 12]);
                 ipp.extend_from_slice(b"\x01\x47\x00\x12attributes-charset\x00\x05utf-8\x48\x00\x1battributes-natural-language\x00\x02en\x03");
-                let head = format!("HTTP/1.1 200 OK\r\nContent-Type: application/ipp\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", ipp.len());
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: application/ipp\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                    ipp.len()
+                );
                 [head.into_bytes(), ipp].concat()
             } else {
-                format!("HTTP/1.1 401 Unauthorized\r\n{challenge}Content-Length: 0\r\nConnection: close\r\n\r\n").into_bytes()
+                format!("HTTP/1.1 401 Unauthorized\r\n{challenge}Content-Length: 0\r\nConnection: close\r\n\r\n")
+                    .into_bytes()
             };
             stream.write_all(&answer).await.unwrap();
         }
@@ -163,7 +169,8 @@ async fn printer(challenge: &'static str, wanted: &'static str) -> (u16, Arc<Mut
     (port, seen)
 }
 
-const BASIC: &str = "WWW-Authenticate: Digest realm=\"a\", nonce=\"b\"\r\nWWW-Authenticate: Basic realm=\"Printer\"\r\n";
+const BASIC: &str =
+    "WWW-Authenticate: Digest realm=\"a\", nonce=\"b\"\r\nWWW-Authenticate: Basic realm=\"Printer\"\r\n";
 
 fn ask() -> Request {
     Request::get_printer_attributes(&["printer-state"], None)

@@ -441,7 +441,7 @@ impl Work {
         loop {
             let Some(attempt) = self.job.state.attempt().cloned() else { return Ok(RestFor::Nothing) };
             if matches!(attempt.phase, Phase::Streaming { .. }) {
-                return self.settle_stream(&attempt).await;
+                return self.settle_stream().await;
             }
             let canceling = matches!(self.job.state, State::Canceling { .. });
             let parked = matches!(self.job.state, State::Unconfirmed { .. });
