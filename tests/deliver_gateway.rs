@@ -11,7 +11,7 @@ mod support;
 
 use common::{pdf, wait_until};
 use serde_json::{Value, json};
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -199,4 +199,118 @@ fn a_printer_that_is_away_is_waited_for_without_an_attempt() {
     let done = lab.cloud.wait_status("later", "completed");
     assert_eq!(done.last().unwrap()["attempt"], 1);
     assert_eq!(printer.join().unwrap(), document);
+}
+
+/// Reads the commands and files of one LPD conversation, acknowledging everything; gives the files.
+fn lpd_files(stream: &mut TcpStream) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    loop {
+        let mut line = Vec::new();
+        let mut octet = [0];
+        while stream.read(&mut octet).unwrap() == 1 && octet != *b"\n" {
+            line.push(octet[0]);
+        }
+        if line.is_empty() {
+            return files;
+        }
+        let line = String::from_utf8(line).unwrap();
+        stream.write_all(&[0]).unwrap();
+        if let Some((count, name)) = line[1..].split_once(' ') {
+            let mut file = vec![0; count.parse::<usize>().unwrap() + 1];
+            stream.read_exact(&mut file).unwrap();
+            file.pop();
+            files.push((name.to_owned(), file));
+            stream.write_all(&[0]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn pjl_tells_pages_where_it_is_spoken_and_lpd_takes_copies() {
+    // A printer that speaks PJL: it reports what it finds wrapped, and closes like any other otherwise.
+    let pjl = TcpListener::bind((ADDRESS, 0)).unwrap();
+    let pjl_port = pjl.local_addr().unwrap().port();
+    let (heard, hear) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in pjl.incoming() {
+            let mut stream = stream.unwrap();
+            let mut got = Vec::new();
+            let mut piece = [0; 4096];
+            let told = loop {
+                match stream.read(&mut piece).unwrap() {
+                    0 => break false,
+                    read => got.extend_from_slice(&piece[..read]),
+                }
+                let text = String::from_utf8_lossy(&got);
+                if let Some((_, name)) = text.rsplit_once("@PJL EOJ NAME = \"pg")
+                    && text.ends_with("\x1b%-12345X")
+                {
+                    let name = name.split('"').next().unwrap();
+                    for what in ["START\r\n", "END\r\n"] {
+                        let pages = if what.starts_with("END") { "PAGES=3\r\n" } else { "" };
+                        let said = format!("@PJL USTATUS JOB\r\n{what}NAME=\"pg{name}\"\r\n{pages}\x0c");
+                        stream.write_all(said.as_bytes()).unwrap();
+                    }
+                    break true;
+                }
+            };
+            // Ours to end.
+            let _ = stream.read_to_end(&mut Vec::new());
+            heard.send((got, told)).unwrap();
+        }
+    });
+    let lpd = TcpListener::bind((ADDRESS, 0)).unwrap();
+    let lpd_port = lpd.local_addr().unwrap().port();
+    let server = std::thread::spawn(move || lpd_files(&mut lpd.accept().unwrap().0));
+    let pcl = "application/vnd.hp-pcl";
+    let lab = Lab::start(
+        1,
+        &[],
+        &json!({"printers": {"list": [
+            {"uri": format!("socket://{ADDRESS}:{pjl_port}"), "name": "Talks", "formats": [pcl, "application/vnd.hp-pjl"]},
+            {"uri": format!("lpd://127.0.61.10:{lpd_port}/lp"), "name": "Away", "formats": [pcl]},
+            {"uri": format!("lpd://{ADDRESS}:{lpd_port}/PASSTHRU"), "name": "Queue", "formats": [pcl]},
+        ]}}),
+    );
+    let ticket = |job: &str, path: &str, document: &[u8]| {
+        let mut ticket = ticket(job, &serve(&lab, path, document), document);
+        ticket["document"]["format"] = json!(pcl);
+        ticket["title"] = json!("a\"b\nc");
+        ticket
+    };
+    let id = lab.cloud.printer("Talks");
+    let document = b"\x1bEthree pages\x0c\x0c\x0c\x1bE".to_vec();
+    let mut wrapped = ticket("wrapped", "/p.pcl", &document);
+    wrapped["options"] = json!({"copies": 2});
+    wrapped["strict"] = json!(true);
+    lab.cloud.submit_until_answered(&id, &wrapped);
+    let done = lab.cloud.wait_status("wrapped", "completed");
+    let last = done.last().unwrap();
+    assert_eq!((&last["pages"]["reported"], &last["reasons"]), (&json!(3), &json!([])), "{last}");
+    let (got, told) = hear.recv_timeout(LONG).unwrap();
+    let text = String::from_utf8_lossy(&got);
+    assert!(told && text.contains("@PJL SET COPIES = 2\r\n@PJL ENTER LANGUAGE = PCL\r\n\x1bEthree pages"), "{text:?}");
+    assert!(text.contains("a_b c\"\r\n"), "{text:?}");
+
+    // A document with PJL of its own could end the wrapper: it goes as it is, and no page count is believed.
+    let own =
+        b"\x1b%-12345X@PJL JOB NAME=\"x\"\r\n@PJL ENTER LANGUAGE=PCL\r\n\x1bE\x0c\x1b%-12345X@PJL EOJ\r\n\x1b%-12345X";
+    lab.cloud.submit(&id, &ticket("own", "/own.pcl", own));
+    let done = lab.cloud.wait_status("own", "completed");
+    assert_eq!(done.last().unwrap()["reasons"], json!(["handed-over"]));
+    assert_eq!(hear.recv_timeout(LONG).unwrap(), (own.to_vec(), false));
+
+    let id = lab.cloud.printer("Queue");
+    let mut copies = ticket("copies", "/c.pcl", &document);
+    copies["options"] = json!({"copies": 2});
+    copies["strict"] = json!(true);
+    lab.cloud.submit_until_answered(&id, &copies);
+    let done = lab.cloud.wait_status("copies", "completed");
+    assert_eq!(done.last().unwrap()["reasons"], json!(["handed-over"]));
+    let files = server.join().unwrap();
+    let control = String::from_utf8(files[0].1.clone()).unwrap();
+    assert_eq!(control.lines().filter(|line| line.starts_with("ldfA")).count(), 2, "{control:?}");
+    assert!(control.starts_with("Hgw1\nPalice\nJpg") && control.contains(".1 a\"b c\n"), "{control:?}");
+    assert_eq!(files[1].1, document);
+    lab.cloud.assert_schemas();
 }
