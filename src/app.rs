@@ -12,12 +12,16 @@
 //! across restarts too, and the gateway's status tells every error. A gateway that never had a valid one runs on the
 //! defaults. Only an invalid *file* ends the program, because whoever named it stands beside it.
 
+mod console_side;
 mod hub_side;
 mod secrets;
+mod snmp_side;
 
-use crate::cloud::greengrass::{IpcError, IpcSettings, Link, LinkSettings, ReportedState};
+use crate::cloud::greengrass::secrets::Secrets;
+use crate::cloud::greengrass::{IpcError, IpcSettings, Link, LinkSettings, ReportedState, deferral};
 use crate::cloud::wire::{Configuration, Topics};
 use crate::config::{self, Checked, Config};
+use crate::console::Console;
 use crate::deliver::raw;
 use crate::document::fetch::{self, Fetcher};
 use crate::document::spool::{Spool, SpoolLimits};
@@ -32,7 +36,7 @@ use crate::store::gateway::GatewayStore;
 use crate::store::jobs::JobStore;
 use crate::uplink::{self, Ended, GatewayFacts};
 use anyhow::Context;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +49,10 @@ pub const COMPONENT_NAME: &str = "dev.printgate.PrintGateway";
 
 /// Events of the link that may wait for the uplink.
 const LINK_EVENTS: usize = 256;
+/// Announced updates that may wait for their answers: there is one deployment at a time.
+const UPDATES: usize = 8;
+/// IPC streams: subscriptions of single printers, where they need them, and requests.
+const MAX_STREAMS: usize = 640;
 /// Commands that may wait for the job book's owner.
 const COMMANDS: usize = 64;
 /// How long the nucleus may take to hand out the configuration before the gateway starts with the last good one.
@@ -55,6 +63,7 @@ const JOBS_STOP: Duration = Duration::from_millis(500);
 /// How long transfers under way may go on when only the configuration changed.
 const RECONFIGURE_GRACE: Duration = Duration::from_secs(30);
 const UPLINK_STOP: Duration = Duration::from_millis(1_000);
+const CONSOLE_STOP: Duration = Duration::from_millis(200);
 /// Where the last good configuration is remembered.
 const LAST_GOOD: &str = "configuration";
 
@@ -92,9 +101,29 @@ pub async fn run(options: Options, ipc: IpcSettings, stop: CancellationToken) ->
         },
     };
     let stores = Stores::open(&options.work_dir).await?;
+    let console = Console::new(gateway.clone(), stores.jobs.clone(), stores.gateway.clone(), Timestamp::now());
+    // Not of one configuration: it answers while another one is taken up.
+    let serving = CancellationToken::new();
+    let server = tokio::spawn(console.clone().serve(options.work_dir.clone(), serving.clone()));
+    let outcome = generations(&options, &gateway, &ipc, &stores, &console, from_file, stop).await;
+    serving.cancel();
+    let _ = tokio::time::timeout(CONSOLE_STOP, server).await;
+    outcome
+}
+
+/// Runs under one configuration after the other.
+async fn generations(
+    options: &Options,
+    gateway: &GatewayName,
+    ipc: &IpcSettings,
+    stores: &Stores,
+    console: &Console,
+    from_file: Option<Config>,
+    stop: CancellationToken,
+) -> anyhow::Result<Outcome> {
     let mut current: Option<Config> = from_file.clone();
     loop {
-        let start = Generation::start(&options, &gateway, &ipc, &stores, current.take(), from_file.is_some());
+        let start = Generation::start(options, gateway, ipc, stores, console, current.take(), from_file.is_some());
         let run = tokio::select! {
             biased;
             // The nucleus may take its time to answer; what is started by then ends with the process.
@@ -162,17 +191,25 @@ impl Generation {
         gateway: &GatewayName,
         ipc: &IpcSettings,
         stores: &Stores,
+        console: &Console,
         config: Option<Config>,
         config_is_fixed: bool,
     ) -> anyhow::Result<Self> {
         let cancel_link = CancellationToken::new();
-        let topics = Topics::new(gateway);
         let (link_events, events) = mpsc::channel(LINK_EVENTS);
-        let link = Link::start(LinkSettings::new(ipc.clone(), topics.filters()), link_events, cancel_link.clone());
+        let (announced, updates) = mpsc::channel(UPDATES);
+        let mut settings = LinkSettings::new(ipc.clone(), Vec::new());
+        // What to subscribe to is in the configuration, which comes over this link.
+        (settings.filters, settings.updates) = (None, Some(announced));
+        settings.limits.max_streams = MAX_STREAMS;
+        let link = Link::start(settings, link_events, cancel_link.clone());
         let (config, told) = match config {
             Some(config) => (config, Configuration { valid: true, errors: Vec::new() }),
             None => first_configuration(&link, &stores.gateway).await,
         };
+        let topics = Topics::with(gateway, &config.naming);
+        uplink::take_over(gateway, &config.naming, &stores.jobs, &stores.gateway).await?;
+        link.subscribe(topics.filters());
 
         let limits = SpoolLimits { quota: config.spool_max_bytes, reserve: config.spool_reserve_bytes };
         let spool = Spool::open(options.work_dir.join("spool"), limits).await?;
@@ -196,11 +233,13 @@ impl Generation {
         let farewell = CancellationToken::new();
         let mut others = Vec::new();
 
-        let credentials = secrets::credentials(&config);
+        let secrets = Secrets::new(link.clone());
+        let credentials = secrets::credentials(&config, &secrets);
         let ends = hub_side::Ends {
             printers: &printers,
             wake: &wake,
             poll_now,
+            secrets,
             cancel: &cancel_others,
             credentials: &credentials,
         };
@@ -208,12 +247,17 @@ impl Generation {
         let hub = hub_side::start(gateway, &topics, &config, stores, ends).await?;
         let (facts_in, facts) = watch::channel(GatewayFacts { printers: printers.counts(), config: told });
         let directory = hub_side::directory(&printers, &cancel_others, &mut others);
+        let names = hub_side::names(&printers, &cancel_others, &mut others);
         if config.mdns {
             tracing::info!("looking for printers over mDNS");
         }
 
+        let view = watch::Sender::default();
+        console.show(console_side::live(printers.clone(), view.subscribe(), facts.clone()));
         let uplink = uplink::Parts {
             gateway: gateway.clone(),
+            topics: topics.clone(),
+            names,
             link: link.clone(),
             events,
             jobs: stores.jobs.clone(),
@@ -233,11 +277,16 @@ impl Generation {
                 ..lane::Limits::default()
             },
             farewell: farewell.clone(),
+            view,
         };
         let uplink = tokio::spawn(uplink::run(uplink, cancel_uplink.clone()));
 
+        let (transfers, under_way) = watch::channel(0);
+        others.push(tokio::spawn(deferral::run(link.clone(), updates, under_way, config.defer_updates)));
         let parts = jobs::Parts {
             gateway: gateway.clone(),
+            topics,
+            transfers,
             store: stores.jobs.clone(),
             spool,
             fetcher,

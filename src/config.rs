@@ -9,10 +9,13 @@
 //!                  "list": [{ "uri": "socket://10.20.0.9", "name": "Old laser", "formats": ["application/vnd.hp-pcl"] }],
 //!                  "credentials": [{ "printer": "10.20.0.7", "user": "gateway", "secret": "file:/etc/printgate/p.pw" }] },
 //!   "poll":      { "idleSeconds": 60, "busySeconds": 5 },
+//!   "snmp":      { "enabled": true, "port": 161, "communities": ["public"], "users": [] },
 //!   "documents": { "allowedHosts": ["*.amazonaws.com"], "allowedNetworks": [], "maxBytes": 268435456,
 //!                  "timeoutSeconds": 900, "caFile": "/etc/ssl/office-ca.pem" },
 //!   "spool":     { "maxBytes": 1073741824, "reserveBytes": 268435456 },
-//!   "cloud":     { "window": 8, "messagesPerSecond": 40, "shadowRequestsPerSecond": 10, "shadowsInFlight": 4 }
+//!   "cloud":     { "window": 8, "messagesPerSecond": 40, "shadowRequestsPerSecond": 10, "shadowsInFlight": 4,
+//!                  "topicRoot": "printers/{gateway}/{printer}", "shadows": "named", "thingName": "{printer}",
+//!                  "deferUpdatesSeconds": 600 }
 //! }
 //! ```
 //!
@@ -21,9 +24,12 @@
 //! for a newer version still runs an older one. `accessControl` belongs to the nucleus and is skipped.
 
 mod printers;
+mod snmp;
 
 pub use printers::{ListedPrinter, PrinterCredentials};
+pub use snmp::{Snmp, SnmpUser, Text};
 
+use crate::domain::naming::{Naming, Shadows, ThingName};
 use crate::domain::net::{HostPattern, Network};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -49,6 +55,8 @@ pub struct Config {
     pub poll_idle: Duration,
     /// Pause between two polls of a busy or troubled printer.
     pub poll_busy: Duration,
+    /// Whether and as whom printers are asked over SNMP.
+    pub snmp: Snmp,
     /// Hosts from which documents are fetched.
     pub document_hosts: Vec<HostPattern>,
     /// Networks of addresses that are not global, from which documents are fetched all the same.
@@ -71,6 +79,10 @@ pub struct Config {
     pub shadow_requests_per_second: u32,
     /// Shadow updates on their way at once.
     pub shadows_in_flight: usize,
+    /// How topics and shadows are named.
+    pub naming: Naming,
+    /// How long an update of components may be held up by documents on their way to printers. 0: not at all.
+    pub defer_updates: Duration,
 }
 
 impl Default for Config {
@@ -84,6 +96,7 @@ impl Default for Config {
             printer_credentials: Vec::new(),
             poll_idle: Duration::from_secs(60),
             poll_busy: Duration::from_secs(5),
+            snmp: Snmp::default(),
             document_hosts: vec![HostPattern::any()],
             document_networks: Vec::new(),
             document_max_bytes: 256 << 20,
@@ -95,6 +108,8 @@ impl Default for Config {
             messages_per_second: 40,
             shadow_requests_per_second: 10,
             shadows_in_flight: 4,
+            naming: Naming::default(),
+            defer_updates: Duration::from_secs(600),
         }
     }
 }
@@ -148,7 +163,7 @@ pub fn check(value: &Value) -> Checked {
     };
     let default = Config::default();
     let mut config = default.clone();
-    reader.known(root, "", &["discovery", "printers", "poll", "documents", "spool", "cloud", "accessControl"]);
+    reader.known(root, "", &["discovery", "printers", "poll", "snmp", "documents", "spool", "cloud", "accessControl"]);
 
     let at = reader.section(root, "discovery", &["mdns", "mdnsPort", "loopback"]);
     reader.boolean(&at, "mdns", &mut config.mdns);
@@ -167,6 +182,8 @@ pub fn check(value: &Value) -> Checked {
         reader.error("poll.busySeconds", "must not be longer than poll.idleSeconds");
     }
 
+    reader.snmp(root, &mut config.snmp);
+
     let at =
         reader.section(root, "documents", &["allowedHosts", "allowedNetworks", "maxBytes", "timeoutSeconds", "caFile"]);
     reader.hosts(&at, "allowedHosts", &mut config.document_hosts);
@@ -184,12 +201,33 @@ pub fn check(value: &Value) -> Checked {
         reader.error("documents.maxBytes", "must not be larger than spool.maxBytes");
     }
 
-    let at =
-        reader.section(root, "cloud", &["window", "messagesPerSecond", "shadowRequestsPerSecond", "shadowsInFlight"]);
+    let at = reader.section(
+        root,
+        "cloud",
+        &[
+            "window",
+            "messagesPerSecond",
+            "shadowRequestsPerSecond",
+            "shadowsInFlight",
+            "topicRoot",
+            "shadows",
+            "thingName",
+            "deferUpdatesSeconds",
+        ],
+    );
     reader.number(&at, "window", 1, 100, &mut config.window);
     reader.number(&at, "messagesPerSecond", 1, 100, &mut config.messages_per_second);
     reader.number(&at, "shadowRequestsPerSecond", 1, 20, &mut config.shadow_requests_per_second);
     reader.number(&at, "shadowsInFlight", 1, 10, &mut config.shadows_in_flight);
+    reader.template(&at, "topicRoot", &mut config.naming.root);
+    let mut thing = ThingName::default();
+    reader.template(&at, "thingName", &mut thing);
+    match reader.text(&at, "shadows") {
+        None | Some("named") => {}
+        Some("thing") => config.naming.shadows = Shadows::Thing(thing),
+        Some(_) => reader.error(at.path("shadows"), "must be \"named\" or \"thing\""),
+    }
+    reader.seconds(&at, "deferUpdatesSeconds", 0, 86_400, &mut config.defer_updates);
 
     let config = if reader.errors.is_empty() { Ok(config) } else { Err(reader.errors) };
     Checked { config, warnings: reader.warnings }
@@ -285,6 +323,14 @@ impl Reader {
         }
     }
 
+    fn template<T: std::str::FromStr<Err: std::fmt::Display>>(&mut self, at: &Section<'_>, key: &str, target: &mut T) {
+        match self.text(at, key).map(str::parse) {
+            None => {}
+            Some(Ok(template)) => *target = template,
+            Some(Err(error)) => self.error(at.path(key), error.to_string()),
+        }
+    }
+
     fn networks(&mut self, at: &Section<'_>, key: &str, target: &mut Vec<Network>) {
         self.list(at, key, target, "a network such as 10.20.0.0/16 or fd00::/8");
     }
@@ -375,6 +421,17 @@ mod tests {
         assert!(checked.config.is_ok());
         let paths: Vec<_> = checked.warnings.iter().map(|w| w.path.as_str()).collect();
         assert_eq!(paths, ["pol", "poll.idle"]);
+    }
+
+    #[test]
+    fn names_of_topics_and_shadows_are_checked_templates() {
+        let config = check(&json!({"cloud": {"topicRoot": "printers/{printer}", "shadows": "thing"}})).config.unwrap();
+        assert!(config.naming.root.is_shared());
+        assert_eq!(config.naming.shadows, Shadows::Thing(ThingName::default()));
+        let value = json!({"cloud": {"topicRoot": "printers/#", "thingName": "a b", "shadows": "classic"}});
+        let errors = check(&value).config.unwrap_err();
+        let paths: Vec<_> = errors.iter().map(|e| e.path.as_str()).collect();
+        assert_eq!(paths, ["cloud.topicRoot", "cloud.thingName", "cloud.shadows"]);
     }
 
     #[test]

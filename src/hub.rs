@@ -2,7 +2,7 @@
 //!
 //! One task owns the state: `select` waits for discovery, for answers of polls and for the next poll's time; `apply`
 //! is synchronous ([`HubState`]); what it brought forth is committed ([`HubOutput`]) before anything else happens.
-//! Polls run beside it, at most [`MAX_POLLS`] at a time, each within [`POLL_DEADLINE`]; a poll that fails, hangs or
+//! Polls run beside it, at most [`MAX_POLLS`] over each protocol at a time, each within [`POLL_DEADLINE`]; a poll that fails, hangs or
 //! panics is its own printer's failure only.
 //!
 //! ```text
@@ -14,7 +14,10 @@
 //! Invariants: rows and records of one step are handed over together, so that an event is told once across a crash;
 //! nothing is handed over when nothing changed; the view never shows what is not durable.
 //!
-//! Not here: IPP (a [`Poller`] is injected), storage, message envelopes, the shadow's confirmed state.
+//! A printer is polled over each protocol it may answer, IPP and SNMP, each at its own pace: a silent agent delays no IPP
+//! poll. A print port is never asked; what has nothing else is asked over SNMP at its address.
+//!
+//! Not here: IPP and SNMP (a [`Poller`] is injected), storage, message envelopes, the shadow's confirmed state.
 
 mod records;
 mod state;
@@ -30,7 +33,7 @@ use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::PrinterId;
 use crate::domain::registry::{Pin, Printer};
 use crate::domain::sighting::DiscoveryEvent;
-use crate::domain::state::{Observation, PrinterState};
+use crate::domain::state::{Observation, PrinterState, Source};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -97,9 +100,21 @@ impl PollError {
 /// A future as a [`Poller`] returns it.
 pub type BoxFuture<T> = PinBox<Box<dyn Future<Output = T> + Send>>;
 
-/// Asks the printer at an endpoint for its state and identity. The second argument is the certificate trusted there;
-/// without one any certificate is taken and told in the answer.
-pub type Poller = Arc<dyn Fn(Endpoint, Option<Pin>) -> BoxFuture<Result<PollAnswer, PollError>> + Send + Sync>;
+/// Asks a printer for its state and identity.
+pub type Poller = Arc<dyn Fn(Question) -> BoxFuture<Result<PollAnswer, PollError>> + Send + Sync>;
+
+/// What a [`Poller`] is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// Over which protocol.
+    pub source: Source,
+    /// Where. Over SNMP only its addresses count: nothing is sent to its port.
+    pub endpoint: Endpoint,
+    /// The certificate trusted there; without one any is taken and told in the answer.
+    pub pin: Option<Pin>,
+    /// Whether silence is to be borne for long: nothing else is known of the printer.
+    pub patient: bool,
+}
 
 /// The time of day.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -152,6 +167,8 @@ pub enum HubEvent {
     Polled {
         /// Which.
         target: Target,
+        /// Over which protocol.
+        source: Source,
         /// How. Boxed: much larger than the other variants.
         result: Box<Result<PollAnswer, PollError>>,
     },
@@ -183,10 +200,8 @@ pub enum Target {
 pub struct PollRequest {
     /// What it is for; comes back with the answer.
     pub target: Target,
-    /// Where.
-    pub endpoint: Endpoint,
-    /// The certificate trusted there.
-    pub pin: Option<Pin>,
+    /// What is asked.
+    pub question: Question,
 }
 
 /// Why the hub ended on its own.
@@ -270,7 +285,7 @@ where
 struct Polls {
     poller: Poller,
     tasks: JoinSet<Result<PollAnswer, PollError>>,
-    targets: HashMap<Id, Target>,
+    targets: HashMap<Id, (Target, Source)>,
 }
 
 type Joined = Result<(Id, Result<PollAnswer, PollError>), JoinError>;
@@ -281,18 +296,18 @@ impl Polls {
     }
 
     fn start(&mut self, request: PollRequest) {
-        let PollRequest { target, endpoint, pin } = request;
-        let uri = endpoint.uri();
+        let PollRequest { target, question } = request;
+        let (uri, source) = (question.endpoint.uri(), question.source);
         let poller = self.poller.clone();
         let handle = self.tasks.spawn(async move {
             // Called inside the task: a panic while the future is made is contained too.
-            let poll = poller(endpoint, pin);
+            let poll = poller(question);
             tokio::time::timeout(POLL_DEADLINE, poll).await.unwrap_or_else(|_| {
                 let message = format!("{uri} did not answer within {} s", POLL_DEADLINE.as_secs());
                 Err(PollError::new(PollErrorKind::Timeout, message))
             })
         });
-        self.targets.insert(handle.id(), target);
+        self.targets.insert(handle.id(), (target, source));
     }
 
     /// The next poll to end; never ends while none is under way. Cancel-safe.
@@ -317,7 +332,7 @@ impl Polls {
                 (error.id(), Err(PollError::new(PollErrorKind::Answer, message)))
             }
         };
-        let target = self.targets.remove(&id)?;
-        Some(HubEvent::Polled { target, result: Box::new(result) })
+        let (target, source) = self.targets.remove(&id)?;
+        Some(HubEvent::Polled { target, source, result: Box::new(result) })
     }
 }

@@ -9,7 +9,7 @@
 //! Dependencies point down; siblings do not import each other; [`app`] wires them.
 //!
 //! ```text
-//! main → cli → app → {hub, jobs, uplink} → {discovery, deliver} → {ipp, document, store, cloud} → domain
+//! main → cli → app → {hub, jobs, uplink, console} → {discovery, deliver} → {ipp, snmp, document, store, cloud} → domain
 //! ```
 //!
 //! | module | owns |
@@ -20,9 +20,11 @@
 //! | [`hub`] | registry, poll schedule and what each shadow should say |
 //! | [`jobs`] | the job book; one worker per printer |
 //! | [`uplink`] | drains the outbox: peek → publish → confirm |
+//! | [`console`] | the control socket and its client |
 //! | [`domain`] | pure rules and state machines; takes `now` as an argument |
 //! | [`discovery`] | mDNS → sightings |
 //! | [`ipp`] | bounded IPP codec, client, decoding of answers |
+//! | [`snmp`] | SNMP client, decoding of Host Resources and Printer-MIB |
 //! | [`deliver`] | one file per kind of endpoint |
 //! | [`document`] | fetch and spool |
 //! | [`store`] | one thread per SQLite file |
@@ -33,6 +35,7 @@ pub mod app;
 pub mod cli;
 pub mod cloud;
 pub mod config;
+pub mod console;
 pub mod deliver;
 pub mod discovery;
 pub mod document;
@@ -40,6 +43,7 @@ pub mod domain;
 pub mod hub;
 pub mod ipp;
 pub mod jobs;
+pub mod snmp;
 pub mod store;
 pub mod uplink;
 

@@ -8,12 +8,13 @@ mod server;
 use jiff::{SignedDuration, Timestamp};
 use printgate::cloud::greengrass::{IpcSettings, Link, LinkSettings, Token};
 use printgate::cloud::wire::Topics;
-use printgate::domain::ids::GatewayName;
+use printgate::domain::ids::{GatewayName, PrinterId};
+use printgate::domain::naming::{Naming, Shadows};
 use printgate::domain::{lane, outbox};
 use printgate::store::Wake;
 use printgate::store::gateway::{Class, Commit, GatewayStore, Message};
 use printgate::store::jobs::JobStore;
-use printgate::uplink::{self, Ended, GatewayFacts};
+use printgate::uplink::{self, Ended, GatewayFacts, Names};
 use serde_json::{Value, json};
 use server::{Peer, Received, Server, limits, quick_backoff, within};
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 struct Fixture {
+    names: watch::Sender<Arc<Names>>,
     server: Server,
     store: GatewayStore,
     wake: Wake,
@@ -35,6 +37,11 @@ struct Fixture {
 
 impl Fixture {
     async fn start() -> Self {
+        Self::start_with(&Naming::default(), &[]).await
+    }
+
+    /// With other names of topics and shadows, and these printers.
+    async fn start_with(naming: &Naming, printers: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let jobs = JobStore::open(&directory.path().join("jobs.db"), "e").await.unwrap();
         let store = GatewayStore::open(&directory.path().join("gateway.db"), "e").await.unwrap();
@@ -46,7 +53,8 @@ impl Fixture {
             thing_name: Some("gw1".into()),
             component_name: None,
         };
-        let mut settings = LinkSettings::new(ipc, Topics::new(&gateway).filters());
+        let topics = Topics::with(&gateway, naming);
+        let mut settings = LinkSettings::new(ipc, topics.filters());
         (settings.limits, settings.backoff, settings.watch_configuration) = (limits(), quick_backoff(), false);
         let (link_events, events) = mpsc::channel(64);
         let cancel = CancellationToken::new();
@@ -54,8 +62,11 @@ impl Fixture {
         let (commands_in, commands) = mpsc::channel(8);
         let (facts_in, facts) = watch::channel(GatewayFacts::default());
         let wake = Wake::default();
+        let (names, printers) = watch::channel(names(printers));
         let parts = uplink::Parts {
             gateway,
+            topics,
+            names: printers,
             link,
             events,
             jobs,
@@ -65,6 +76,7 @@ impl Fixture {
             facts,
             configuration_changed: Arc::new(Notify::new()),
             farewell: CancellationToken::new(),
+            view: tokio::sync::watch::Sender::default(),
             limits: outbox::Limits {
                 echo_timeout: SignedDuration::from_millis(100),
                 longest_pause: SignedDuration::from_millis(200),
@@ -77,7 +89,17 @@ impl Fixture {
             },
         };
         let uplink = tokio::spawn(uplink::run(parts, cancel.clone()));
-        Self { server, store, wake, cancel, uplink, _facts: facts_in, _commands: commands, _directory: directory }
+        Self {
+            names,
+            server,
+            store,
+            wake,
+            cancel,
+            uplink,
+            _facts: facts_in,
+            _commands: commands,
+            _directory: directory,
+        }
     }
 
     async fn put(&self, id: &str, payload: Vec<u8>) {
@@ -105,6 +127,11 @@ impl Fixture {
         self.cancel.cancel();
         assert_eq!(within("the end", self.uplink).await.unwrap(), Ended::Cancelled);
     }
+}
+
+fn names(printers: &[&str]) -> Arc<Names> {
+    let printers = printers.iter().map(|id| PrinterId::new(*id).unwrap()).collect();
+    Arc::new(Names { printers, aliases: Vec::new() })
 }
 
 /// A nucleus that takes whatever it is told.
@@ -285,4 +312,177 @@ async fn a_confirmed_message_that_cannot_be_deleted_is_not_sent_again_and_again(
     file.execute_batch("DROP TRIGGER refuse").unwrap();
     fixture.depth(0, 0).await;
     fixture.stop().await;
+}
+
+/// A nucleus for printers with subscriptions of their own: it takes whatever is subscribed to and delivers by filter.
+struct Broker {
+    peer: Peer,
+    streams: BTreeMap<String, i32>,
+}
+
+impl Broker {
+    async fn accept(server: &Server) -> Self {
+        let mut peer = server.accept().await;
+        peer.connect_message().await;
+        peer.accept_connect(None).await;
+        Self { peer, streams: BTreeMap::new() }
+    }
+
+    /// The next publish; what is subscribed to and unsubscribed from before it is taken.
+    async fn published(&mut self) -> (String, Vec<u8>) {
+        loop {
+            let request = self.peer.recv().await;
+            match request.headers.get("operation").map(String::as_str) {
+                Some("aws.greengrass#SubscribeToIoTCore") => {
+                    self.streams.insert(request.json()["topicName"].as_str().unwrap().to_owned(), request.stream);
+                    self.peer.subscribed(&request).await;
+                }
+                Some("aws.greengrass#PublishToIoTCore") => {
+                    self.peer.ok(&request, "{}").await;
+                    return content(&request);
+                }
+                Some(other) => panic!("{other}"),
+                None => self.streams.retain(|_, stream| *stream != request.stream),
+            }
+        }
+    }
+
+    /// Delivers to the subscription that covers the topic; false where none does.
+    async fn deliver(&mut self, topic: &str, payload: &[u8]) -> bool {
+        let covers = |filter: &str| filter.strip_suffix('#').map_or(filter == topic, |head| topic.starts_with(head));
+        let Some(stream) = self.streams.iter().find(|(filter, _)| covers(filter)).map(|(_, stream)| *stream) else {
+            return false;
+        };
+        self.peer.mqtt(stream, topic, payload).await;
+        true
+    }
+
+    /// Echoes everything until `wanted` is published, which is answered with its payload and echoed too.
+    async fn until(&mut self, wanted: impl Fn(&str, &Value) -> bool) -> Value {
+        let search = async {
+            loop {
+                let (topic, payload) = self.published().await;
+                self.deliver(&topic, &payload).await;
+                let value: Value = serde_json::from_slice(&payload).unwrap();
+                if wanted(&topic, &value) {
+                    return value;
+                }
+            }
+        };
+        within("a publish", search).await
+    }
+}
+
+fn flat(things: bool) -> Naming {
+    let shadows = if things { Shadows::Thing("prn-{printer}".parse().unwrap()) } else { Shadows::Named };
+    Naming { root: "printers/{printer}".parse().unwrap(), shadows }
+}
+
+fn event(printer: &str, id: &str) -> Commit {
+    let payload = json!({"id": id, "printer": printer}).to_string().into_bytes();
+    let topic = format!("printers/{printer}/event");
+    Commit { messages: vec![Message { class: Class::Event, message: id.into(), topic, payload }], ..Commit::default() }
+}
+
+#[tokio::test]
+async fn under_a_flat_root_nothing_is_sent_for_a_printer_before_its_own_echo_came() {
+    let fixture = Fixture::start_with(&flat(false), &["hp-1"]).await;
+    fixture.store.commit(event("hp-1", "abcdefghijklmnopqrstuvwxyz"), Timestamp::now()).await.unwrap();
+    let mut broker = Broker::accept(&fixture.server).await;
+    let mut probe = Vec::new();
+    // Its probe goes out, again and again while it is not echoed, and nothing else of the printer.
+    for _ in 0..4 {
+        let (topic, payload) = broker.published().await;
+        match topic.as_str() {
+            "printers/hp-1/echo" => probe = payload,
+            "printers/gw1/status" => assert!(broker.deliver(&topic, &payload).await),
+            other => panic!("{other} before the echo of the probe"),
+        }
+    }
+    fixture.depth(1, 0).await;
+    assert!(broker.deliver("printers/hp-1/echo", &probe).await);
+    broker.until(|topic, _| topic == "printers/hp-1/event").await;
+    fixture.depth(0, 0).await;
+    let filters: Vec<_> = broker.streams.keys().map(String::as_str).collect();
+    let named = |answer: &str| format!("$aws/things/gw1/shadow/name/+/update/{answer}");
+    let mut wanted = ["accepted", "delta", "rejected"].map(named).to_vec();
+    wanted.extend(["printers/gw1/#".into(), "printers/hp-1/#".into()]);
+    assert_eq!(filters, wanted);
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn who_gets_no_subscription_is_told_of_and_what_waits_for_it_is_held_until_a_place_is_free() {
+    let ids: Vec<String> = (0..32).map(|n| format!("hp-{n:02}")).collect();
+    let printers: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let fixture = Fixture::start_with(&flat(false), &printers).await;
+    fixture.store.commit(event("hp-31", "abcdefghijklmnopqrstuvwxyz"), Timestamp::now()).await.unwrap();
+    let mut broker = Broker::accept(&fixture.server).await;
+    let status = broker.until(|topic, status| topic == "printers/gw1/status" && status["unserved"].is_object()).await;
+    assert_eq!(status["unserved"]["count"], 2, "{status}");
+    assert_eq!(status["unserved"]["printers"][1]["printer"], "hp-31");
+    let reason = status["unserved"]["printers"][1]["reason"].as_str().unwrap();
+    assert!(reason.contains("more than 30 printers"), "{reason}");
+    assert_eq!(broker.streams.keys().filter(|filter| filter.starts_with("printers/hp-")).count(), 30);
+    assert!(!broker.deliver("printers/hp-31/print/submit", b"{}").await);
+    let held = async { while fixture.store.depth().await.unwrap().wedged != 1 {} };
+    within("the row to be held", held).await;
+    fixture.names.send_replace(names(&[&printers[..10], &printers[12..]].concat()));
+    broker.until(|topic, _| topic == "printers/hp-31/event").await;
+    fixture.depth(0, 0).await;
+    assert!(!broker.streams.contains_key("printers/hp-10/#"), "unsubscribed with its printer");
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn a_thing_that_does_not_exist_is_told_of_with_what_helps() {
+    let fixture = Fixture::start_with(&flat(true), &["hp-1"]).await;
+    let latest = json!({"online": true});
+    let commit = Commit { shadows: vec![("hp-1".into(), latest.clone())], ..Commit::default() };
+    fixture.store.commit(commit, Timestamp::now()).await.unwrap();
+    let mut broker = Broker::accept(&fixture.server).await;
+    let update = "$aws/things/prn-hp-1/shadow/update";
+    let request = broker.until(|topic, _| topic == update).await;
+    let answer = json!({"code": 404, "message": "Thing not found", "clientToken": request["clientToken"]});
+    assert!(broker.deliver(&format!("{update}/rejected"), answer.to_string().as_bytes()).await);
+    let status = broker.until(|topic, status| topic == "printers/gw1/status" && status["unserved"].is_object()).await;
+    let told = &status["unserved"]["printers"][0];
+    assert_eq!(told["printer"], "hp-1");
+    let reason = "the thing prn-hp-1 does not exist: create it, or set cloud.shadows to \"named\"";
+    assert_eq!(told["reason"], reason, "{status}");
+    // Somebody makes it: the next try is accepted, and the cloud hears that all is well.
+    let request = broker.until(|topic, _| topic == update).await;
+    let answer = json!({"state": {"reported": latest}, "version": 1, "clientToken": request["clientToken"]});
+    assert!(broker.deliver(&format!("{update}/accepted"), answer.to_string().as_bytes()).await);
+    let confirmed = async { while fixture.store.shadow("hp-1").await.unwrap().unwrap().confirmed != latest {} };
+    within("the confirmation", confirmed).await;
+    broker.until(|topic, status| topic == "printers/gw1/status" && status["unserved"].is_null()).await;
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn another_topic_root_takes_over_what_waits_under_the_old_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let jobs = JobStore::open(&directory.path().join("jobs.db"), "e").await.unwrap();
+    let store = GatewayStore::open(&directory.path().join("gateway.db"), "e").await.unwrap();
+    let gateway = GatewayName::new("gw1").unwrap();
+    let topic = "printers/gw1/hp-1/event".to_owned();
+    let message = Message { class: Class::Event, message: "m".into(), topic: topic.clone(), payload: b"{}".to_vec() };
+    let commit =
+        Commit { messages: vec![message], shadows: vec![("hp-1".into(), json!({"a": 1}))], ..Commit::default() };
+    store.commit(commit, Timestamp::now()).await.unwrap();
+    store.shadow_confirmed("hp-1", &json!({"a": 1})).await.unwrap();
+    let waiting = async || store.peek(1, vec![]).await.unwrap().into_iter().map(|row| row.topic).next();
+    let confirmed = async || store.shadow("hp-1").await.unwrap().unwrap().confirmed;
+    uplink::take_over(&gateway, &Naming::default(), &jobs, &store).await.unwrap();
+    assert_eq!((waiting().await, confirmed().await), (Some(topic.clone()), json!({"a": 1})));
+    for _ in 0..2 {
+        uplink::take_over(&gateway, &flat(true), &jobs, &store).await.unwrap();
+        assert_eq!((waiting().await, confirmed().await), (Some("printers/hp-1/event".into()), json!({})));
+    }
+    let row = store.peek(1, vec![]).await.unwrap()[0].row;
+    store.hold(vec![row], "no place").await.unwrap();
+    assert_eq!(waiting().await, None);
+    uplink::take_over(&gateway, &Naming::default(), &jobs, &store).await.unwrap();
+    assert_eq!(waiting().await, Some(topic));
 }

@@ -1,6 +1,7 @@
-//! The hub's side of the composition: mDNS in, polls over IPP, commits to the store, the directory for jobs.
+//! The hub's side of the composition: mDNS in, polls over IPP and SNMP, commits to the store, the directory for jobs.
 
-use super::{Stores, signed};
+use super::{Stores, signed, snmp_side};
+use crate::cloud::greengrass::secrets::Secrets;
 use crate::cloud::wire::{self, Topics};
 use crate::config::Config;
 use crate::deliver::credentials::Credentials;
@@ -13,9 +14,10 @@ use crate::domain::net::PrinterPolicy;
 use crate::domain::registry::Pin;
 use crate::domain::schedule::Intervals;
 use crate::domain::sighting::DiscoveryEvent;
+use crate::domain::state::Source;
 use crate::hub::{
     self, BoxFuture, HubOutput, HubPorts, HubSettings, HubState, PollAnswer, PollError, PollErrorKind, Poller,
-    PrinterRow, PrinterView, Printers, Record, RecordBody,
+    PrinterRow, PrinterView, Printers, Question, Record, RecordBody,
 };
 use crate::ipp::client::{Basic, Client, Error as IppError, Fingerprint, Target, Timeouts};
 use crate::ipp::decode;
@@ -23,7 +25,7 @@ use crate::ipp::request::Request;
 use crate::jobs::{Directory, Known, Networks, Reach};
 use crate::store::gateway::{Class, Commit, GatewayStore, Message};
 use crate::store::{StoreError, Wake};
-use crate::uplink::message_id;
+use crate::uplink::{Names, message_id};
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +48,8 @@ pub(super) struct Ends<'a> {
     pub(super) wake: &'a Wake,
     /// Printers to be polled at once.
     pub(super) poll_now: mpsc::Receiver<PrinterId>,
+    /// Logins are resolved here.
+    pub(super) secrets: Secrets,
     /// Its end.
     pub(super) cancel: &'a CancellationToken,
     /// For printers that ask.
@@ -60,7 +64,7 @@ pub(super) async fn start(
     stores: &Stores,
     ends: Ends<'_>,
 ) -> anyhow::Result<JoinHandle<Result<(), String>>> {
-    let Ends { printers, wake, poll_now, cancel, credentials } = ends;
+    let Ends { printers, wake, poll_now, secrets, cancel, credentials } = ends;
     let mut rows = Vec::new();
     for body in stores.gateway.printers().await? {
         match serde_json::from_str::<PrinterRow>(&body) {
@@ -76,6 +80,7 @@ pub(super) async fn start(
     let known = rows.iter().flat_map(|row| &row.printer.endpoints).map(|endpoint| endpoint.key.as_str());
     let forgotten = listed::forgotten(known, &config.printer_list);
     tokio::spawn(named_by_hand(config.clone(), forgotten, sightings.clone(), cancel.clone()));
+    let snmp = snmp_side::start(&config.snmp, secrets, cancel.clone());
     if config.mdns {
         tokio::spawn(browse(config.clone(), sightings, cancel.clone()));
     }
@@ -83,6 +88,7 @@ pub(super) async fn start(
         gateway: gateway.clone(),
         intervals: Intervals { idle: signed(config.poll_idle), fast: signed(config.poll_busy), ..Intervals::default() },
         seed: seed(),
+        snmp: config.snmp.enabled,
     };
     let mut state = HubState::new(settings, rows, Timestamp::now());
     // Before anything else runs: the first status counts them, and tickets for them are not for unknown printers.
@@ -96,7 +102,7 @@ pub(super) async fn start(
     let ports = HubPorts {
         discovery,
         poll_now,
-        poller: poller(networks(config), credentials.clone(), printers.clone()),
+        poller: poller(networks(config), snmp, config.snmp.port, credentials.clone(), printers.clone()),
         commit: move |output| {
             let committer = committer.clone();
             async move { committer.commit(output).await }
@@ -177,6 +183,38 @@ pub(super) fn directory(
     receiver
 }
 
+/// Keeps the uplink's list of printers in step with the hub's view.
+pub(super) fn names(
+    printers: &Printers,
+    cancel: &CancellationToken,
+    tasks: &mut Vec<JoinHandle<()>>,
+) -> watch::Receiver<Arc<Names>> {
+    let mut changed = printers.changed();
+    let printers = printers.clone();
+    let list = |printers: &Printers| {
+        let all = printers.all();
+        let aliases = all.iter().flat_map(|view| view.aliases.iter().cloned()).collect();
+        Arc::new(Names { printers: all.iter().map(|view| view.id.clone()).collect(), aliases })
+    };
+    let (sender, receiver) = watch::channel(list(&printers));
+    let cancel = cancel.clone();
+    tasks.push(tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                news = changed.changed() => if news.is_err() { return },
+            }
+            let now = list(&printers);
+            sender.send_if_modified(|names| {
+                let news = *names != now;
+                *names = now;
+                news
+            });
+        }
+    }));
+    receiver
+}
+
 fn snapshot(printers: &Printers) -> Directory {
     let mut directory = Directory::new();
     for view in printers.all() {
@@ -224,11 +262,25 @@ fn policy(config: &Config) -> PrinterPolicy {
     PrinterPolicy { allowed }
 }
 
-/// One poll: Get-Printer-Attributes. Clients are not kept between polls a minute apart: printers close by then.
-fn poller(networks: Networks, credentials: Credentials, printers: Printers) -> Poller {
-    Arc::new(move |endpoint: Endpoint, pin: Option<Pin>| -> BoxFuture<Result<PollAnswer, PollError>> {
-        let basic = credentials.find(&endpoint, |name| is_printer(&printers, name, &endpoint));
-        Box::pin(poll(networks().permit(&endpoint), pin, basic))
+/// One poll: Get-Printer-Attributes, or what the SNMP agent says. IPP clients are not kept between polls a minute apart:
+/// printers close by then.
+fn poller(
+    networks: Networks,
+    snmp: snmp_side::Clients,
+    port: u16,
+    credentials: Credentials,
+    printers: Printers,
+) -> Poller {
+    Arc::new(move |question: Question| -> BoxFuture<Result<PollAnswer, PollError>> {
+        let policy = networks();
+        match question.source {
+            Source::Ipp => {
+                let endpoint = &question.endpoint;
+                let basic = credentials.find(endpoint, |name| is_printer(&printers, name, endpoint));
+                Box::pin(poll(policy.permit(endpoint), question.pin, basic))
+            }
+            Source::Snmp => Box::pin(snmp_side::poll(snmp.clone(), port, policy, question)),
+        }
     })
 }
 

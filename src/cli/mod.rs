@@ -3,10 +3,18 @@
 //! Exit codes everywhere: 0 done, 1 failed, 2 usage (arguments or configuration). With `--json` standard output
 //! carries JSON and nothing else; logs and progress go to standard error.
 
+mod ask;
+pub mod completions;
 pub mod config;
 pub mod discover;
+pub mod events;
+pub mod jobs;
+pub mod outbox;
+pub mod printers;
 pub mod probe;
 pub mod run;
+pub mod status;
+mod table;
 
 #[cfg(feature = "lab")]
 pub mod demo;
@@ -34,8 +42,20 @@ enum Command {
     Discover(discover::Args),
     /// Ask one printer who it is, how it is and what it can do.
     Probe(probe::Args),
+    /// Show the running gateway at a glance.
+    Status(status::Args),
+    /// List the printers of the running gateway, or show one.
+    Printers(printers::Args),
+    /// List the jobs of the running gateway, or show one with its history.
+    Jobs(jobs::Args),
+    /// Show what waits for the cloud.
+    Outbox(outbox::Args),
+    /// List what happened to the printers, newest first.
+    Events(events::Args),
     /// Work with configuration files.
     Config(config::Args),
+    /// Print a completion script for a shell.
+    Completions(completions::Args),
     /// A whole office on this machine: stand-in nucleus, simulated printers, the gateway, and a story told in plain lines.
     #[cfg(feature = "lab")]
     Demo(demo::Args),
@@ -82,7 +102,13 @@ pub fn main(cli: Cli) -> ExitCode {
             Command::Run(args) => run::run(args).await,
             Command::Discover(args) => discover::run(args).await,
             Command::Probe(args) => probe::run(args).await,
+            Command::Status(args) => status::run(args).await,
+            Command::Printers(args) => printers::run(args).await,
+            Command::Jobs(args) => jobs::run(args).await,
+            Command::Outbox(args) => outbox::run(args).await,
+            Command::Events(args) => events::run(args).await,
             Command::Config(args) => config::run(args).await,
+            Command::Completions(args) => Ok(completions::run(&args)),
             #[cfg(feature = "lab")]
             Command::Demo(args) => demo::run(args).await,
             #[cfg(feature = "lab")]

@@ -1,5 +1,7 @@
 //! `printgate nucleus`
 
+mod lab;
+
 use super::Exit;
 use crate::nucleus::{ComponentConfig, Nucleus, NucleusConfig};
 use anyhow::Context as _;
@@ -29,16 +31,23 @@ pub struct Args {
     /// The component's configuration, a JSON object. Without `accessControl` it may use every MQTT topic.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    #[command(flatten)]
+    lab: lab::Args,
     /// Print one JSON line when ready.
     #[arg(long)]
     json: bool,
 }
 
 /// Runs the command: serves until SIGINT or SIGTERM.
-pub async fn run(args: Args) -> anyhow::Result<Exit> {
+pub async fn run(mut args: Args) -> anyhow::Result<Exit> {
     super::start_logging("warn,printgate=info,mqtt5=error", args.json);
-    let config = match configuration(&args) {
-        Ok(config) => config,
+    let checked = lab::Prepared::new(args.lab.clone()).and_then(|lab| {
+        // A component that is run has the recipe's name, and its configuration below what `--config` says.
+        lab.component().map(str::to_owned).into_iter().for_each(|name| args.component = name);
+        Ok((lab.configuration(configuration(&args)?), lab))
+    });
+    let (config, lab) = match checked {
+        Ok(checked) => checked,
         Err(error) => {
             eprintln!("printgate nucleus: {error:#}");
             return Ok(Exit::Usage);
@@ -53,7 +62,9 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     nucleus_config.control_socket = Some(dir.join("nucleus-control.sock"));
     nucleus_config.mqtt_port = args.mqtt_port;
     nucleus_config.broker = args.broker.clone();
+    lab.configure(&mut nucleus_config);
     let nucleus = Nucleus::start(nucleus_config).await?;
+    lab.start(&nucleus, &dir)?;
     // A closed standard output is no reason to stop serving.
     let _ = announce(&nucleus, &args);
     tokio::select! {
@@ -74,6 +85,10 @@ fn configuration(args: &Args) -> anyhow::Result<Value> {
         }
     };
     let Some(map) = config.as_object_mut() else { anyhow::bail!("the configuration is not a JSON object") };
+    if args.lab.runs_component() {
+        // The recipe says what it may do.
+        return Ok(config);
+    }
     map.entry("accessControl").or_insert_with(|| {
         json!({"aws.greengrass.ipc.mqttproxy": {format!("{}:mqttproxy:1", args.component): {
             "policyDescription": "every topic",

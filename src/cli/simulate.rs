@@ -44,9 +44,9 @@ pub struct Args {
     /// Set a fault from the start: NAME=FAULT, for example Reception=out-of-paper; may be repeated.
     #[arg(long, value_name = "NAME=FAULT", value_parser = named_fault)]
     fault: Vec<(String, Fault)>,
-    /// How long finished jobs are remembered: keep, forget:SECONDS or none.
-    #[arg(long, default_value = "keep")]
-    history: History,
+    /// How long finished jobs are remembered: keep, forget:SECONDS or none; as the profile says when not given.
+    #[arg(long)]
+    history: Option<History>,
     /// Milliseconds per page.
     #[arg(long, default_value_t = 500)]
     page_time: u64,

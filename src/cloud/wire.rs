@@ -13,8 +13,8 @@
 //! | `…/{printer}/event` | [`Message`]`<`[`EventReport`]`>` |
 //! | `…/telemetry` | [`Message`]`<`[`Telemetry`]`>` |
 //! | `…/status` | [`Message`]`<`[`GatewayReport`]`>` |
-//! | `…/echo` | [`Message`]`<`[`EchoProbe`]`>` |
-//! | `$aws/things/…/shadow/name/{printer}/update` | [`ShadowUpdate`], answered by [`ShadowAccepted`] or [`ShadowRejected`] |
+//! | `…/echo`, `…/{printer}/echo` | [`Message`]`<`[`EchoProbe`]`>` |
+//! | `$aws/things/…/shadow/…/update` | [`ShadowUpdate`], answered by [`ShadowAccepted`] or [`ShadowRejected`] |
 //!
 //! Invariants: a document sent is at most [`MAX_MESSAGE_BYTES`] long ([`encode`] refuses more, so a caller clips its
 //! texts before); fields that are not known are absent, never `null`. Reading is lenient: unknown fields are ignored.
@@ -30,7 +30,8 @@ mod topics;
 pub use control::{Control, ControlAction, ControlError};
 pub use reports::{
     Configuration, EventKind, EventReport, GatewayEvent, GatewayReport, JobError, JobReport, JobStatus, OutboxState,
-    Pages, PrinterCounts, PrinterReport, Telemetry, TelemetryRecord, telemetry_batches,
+    Pages, PrinterCounts, PrinterReport, Telemetry, TelemetryRecord, UnservedPrinter, UnservedPrinters,
+    telemetry_batches,
 };
 pub use shadow::{ShadowAccepted, ShadowRejected, ShadowState, ShadowUpdate};
 pub use ticket::{ColorMode, DocumentSource, OnOutage, S3Object, Ticket, TicketDocument, TicketOptions};

@@ -27,6 +27,16 @@ impl EndpointKind {
         }
     }
 
+    /// The name in documents.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ipps => "ipps",
+            Self::Ipp => "ipp",
+            Self::AppSocket => "appsocket",
+            Self::Lpd => "lpd",
+        }
+    }
+
     /// Whether it may be asked questions. A print port never is: whatever is written there may come out on paper.
     pub fn is_ipp(self) -> bool {
         matches!(self, Self::Ipps | Self::Ipp)

@@ -133,6 +133,12 @@ pub fn same_device(a: &Evidence, b: &Evidence) -> Verdict {
     if models_differ { Verdict::Different(Reason::Model) } else { Verdict::Open }
 }
 
+/// Whether the evidence holds the strongest there is: serial and maker. Nothing that comes later changes the id then.
+pub fn is_strong(evidence: &Evidence) -> bool {
+    let e = canonical(evidence);
+    e.serial.is_some() && e.make.is_some()
+}
+
 /// Whether both name one usable UUID. Under one name or on one host that is enough: models are spelled in many ways.
 pub fn same_uuid(a: &Evidence, b: &Evidence) -> bool {
     let uuid = |e: &Evidence| e.uuid.as_deref().and_then(canonical_uuid);
@@ -259,6 +265,12 @@ pub fn canonical_maker(text: &str) -> String {
         return canonical.to_owned();
     }
     plain(slug).unwrap_or_else(|| "printer".to_owned())
+}
+
+/// Whether a text is the name of a maker of printers, in one of its spellings.
+pub fn is_maker(text: &str) -> bool {
+    let lower = text.trim().to_lowercase();
+    MAKERS.iter().any(|(name, _)| *name == lower)
 }
 
 fn known_maker(lower: &str) -> Option<&'static str> {

@@ -7,6 +7,14 @@
 //!                              resting (longer each time) ──▶ may start again, with a fresh difference
 //! ```
 //!
+//! An update that is refused for what it is (400, 401, 403, 404, 413, 415) rests the longest at once: only somebody who
+//! changes something helps. The last refusal of each printer is kept for people ([`Lane::refusals`]) until an update of
+//! it is accepted.
+//!
+//! A thing takes 20 requests a second and 10 in flight. With named shadows all printers share the gateway's thing, so
+//! the limits are for all together; with a thing for each printer they are kept all the more, since of one printer only
+//! one update is on its way.
+//!
 //! An update is known by its random `clientToken`; an answer with another token is somebody else's and changes
 //! nothing. A clock set back keeps no printer waiting: a time further ahead than the limits allow counts as past.
 //! Nothing of this is stored: after a restart the difference is still there and starts again.
@@ -53,6 +61,8 @@ struct Update {
 struct Rest {
     failures: u32,
     until: Option<Timestamp>,
+    /// Why the service refuses the updates, in words.
+    refused: Option<String>,
 }
 
 /// The updates on their way.
@@ -123,6 +133,26 @@ impl Lane {
         true
     }
 
+    /// `update/rejected` came with a code that the same update would bring again: the longest rest, and the reason for
+    /// people. True if the update was ours.
+    pub fn refused(&mut self, token: &str, why: String, now: Timestamp, jitter: u64) -> bool {
+        let Some(update) = self.updates.remove(token) else { return false };
+        let rest = self.resting.entry(update.printer).or_default();
+        let longest = self.limits.longest_rest;
+        // Up to a tenth earlier, so that not all ask again at once.
+        let pause = longest.saturating_sub(longest / 10 * (jitter % 100) as u32 / 100);
+        rest.failures = rest.failures.saturating_add(1);
+        rest.until = Some(now.checked_add(SignedDuration::try_from(pause).unwrap_or_default()).unwrap_or(now));
+        rest.refused = Some(why);
+        true
+    }
+
+    /// Printers whose updates the service refuses, and why.
+    pub fn refusals(&self) -> Vec<(String, String)> {
+        let why = |(printer, rest): (&String, &Rest)| Some((printer.clone(), rest.refused.clone()?));
+        self.resting.iter().filter_map(why).collect()
+    }
+
     /// Gives up updates whose answer is overdue. Answers their printers.
     pub fn overdue(&mut self, now: Timestamp, jitter: u64) -> Vec<String> {
         let timeout = self.limits.answer_timeout;
@@ -142,7 +172,8 @@ impl Lane {
     /// The link is new: nobody rests any more, and what was on its way is forgotten (its answer may have been missed).
     pub fn link_up(&mut self) {
         self.updates.clear();
-        self.resting.clear();
+        self.resting.retain(|_, rest| rest.refused.is_some());
+        self.resting.values_mut().for_each(|rest| rest.until = None);
     }
 
     /// When something changes by itself: an answer is overdue, a rest ends, or the rate allows another.
@@ -209,6 +240,21 @@ mod tests {
         assert_eq!(lane.accepted("b", "t1"), None, "the right token under another printer's topic");
         assert!(!lane.failed("guess", now(0), 0));
         assert_eq!(lane.len(), 1);
+    }
+
+    #[test]
+    fn a_refused_update_rests_longest_and_says_why_until_one_is_accepted() {
+        let mut lane = Lane::new(Limits::default());
+        assert!(lane.start("a", "t1", json!({}), now(0)));
+        assert!(lane.refused("t1", "no such thing".into(), now(0), 0));
+        assert!(!lane.refused("t1", "twice".into(), now(0), 0));
+        assert!(!lane.start("a", "t2", json!({}), now(299)));
+        assert_eq!(lane.refusals(), [("a".to_owned(), "no such thing".to_owned())]);
+        lane.link_up();
+        assert_eq!(lane.refusals().len(), 1, "a new link proves nothing");
+        assert!(lane.start("a", "t3", json!({}), now(1)), "but it is tried at once");
+        assert_eq!(lane.accepted("a", "t3"), Some(json!({})));
+        assert_eq!(lane.refusals(), []);
     }
 
     #[test]

@@ -21,8 +21,9 @@
 //! a sighting's key belongs to one printer or one quarantined device; an absorbed id leads to exactly one survivor; at
 //! most [`MAX_PRINTERS`] printers and quarantined devices, [`MAX_ENDPOINTS`] endpoints each.
 //!
-//! Announcements are claims: they attach an endpoint to a printer only on the same host. Everything else waits for
-//! what the device itself answers.
+//! Announcements are claims: they attach an endpoint to a printer only on the same host, or a way to print without
+//! questions (AppSocket, LPD) at the one printer's address. Everything else waits for what the device itself answers,
+//! over IPP, or over SNMP at its address. What answers neither is adopted with what was announced.
 //!
 //! Not here: when to poll (`schedule`), whether it is online (`state`), storage (the hub hands out [`Printer`]s).
 
@@ -32,13 +33,15 @@ mod quarantine;
 mod tests;
 
 pub use printer::{Identity, KnownEndpoint, MAX_ENDPOINTS, Pin, Printer};
+pub use quarantine::is_own_agent;
 
 use super::endpoint::Endpoint;
 use super::identity::{self, Reason, Verdict};
 use super::ids::PrinterId;
-use super::sighting::Sighting;
+use super::sighting::{Evidence, Sighting};
+use super::state::Source;
 use jiff::Timestamp;
-use quarantine::{Quarantined, is_neighbour, overlaps, rank, see};
+use quarantine::{Quarantined, contradicts, is_beside, is_neighbour, overlaps, rank, see, shares_address};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Printers and quarantined devices together; what comes beyond is refused and counted.
@@ -78,10 +81,12 @@ pub enum Event {
     PollAnswered {
         /// The printer.
         id: PrinterId,
-        /// Over which endpoint.
+        /// Over which endpoint, or, over SNMP, at whose address.
         key: String,
         /// Who answered.
         identity: Box<Identity>,
+        /// Over which protocol.
+        over: Source,
     },
     /// One endpoint of a printer did not answer a poll; others may.
     EndpointFailed {
@@ -191,6 +196,33 @@ impl Registry {
         }
     }
 
+    /// The endpoint of a key, of a printer or of a device that waits for its probe.
+    pub fn endpoint(&self, key: &str) -> Option<&Endpoint> {
+        let endpoints = match self.owners.get(key)? {
+            Owner::Printer(id) => &self.printers.get(id)?.endpoints,
+            Owner::Quarantined(n) => &self.quarantine.get(n)?.endpoints,
+        };
+        endpoints.iter().find(|e| e.key == key).map(|e| &e.endpoint)
+    }
+
+    /// The endpoint at whose address an SNMP agent speaks for this printer; none where it may speak for another: at the
+    /// address of a print server's queue or further port, or of several printers of one kind.
+    pub fn snmp_endpoint(&self, id: &PrinterId) -> Option<&KnownEndpoint> {
+        let printer = self.printers.get(id)?;
+        let best = printer.preferred().into_iter().find(|e| is_own_agent(&e.endpoint))?;
+        let others = self.printers.values().filter(|p| p.id != *id).flat_map(|p| &p.endpoints);
+        let shared = others.filter(|o| !o.lost).any(|o| {
+            let mine = printer.endpoints.iter().filter(|e| !e.lost);
+            mine.filter(|e| shares_address(&e.endpoint, &o.endpoint)).any(|e| is_beside(&e.endpoint, &o.endpoint))
+        });
+        (!shared).then_some(best)
+    }
+
+    /// Whether evidence is of another device than this printer, by more than the spelling of its model.
+    pub fn contradicts(&self, id: &PrinterId, evidence: &Evidence) -> bool {
+        self.printers.get(id).is_some_and(|p| contradicts(&p.evidence, evidence))
+    }
+
     /// All printers, by id.
     pub fn printers(&self) -> impl Iterator<Item = &Printer> {
         self.printers.values()
@@ -215,7 +247,7 @@ impl Registry {
             Event::Withdrawn { key } => self.withdrawn(&key, now, &mut effects),
             Event::ProbeAnswered { key, identity } => match self.owners.get(&key).cloned() {
                 Some(Owner::Quarantined(n)) => self.probe_answered(n, &key, &identity, now, &mut effects),
-                Some(Owner::Printer(id)) => self.poll_answered(&id, &key, &identity, now, &mut effects),
+                Some(Owner::Printer(id)) => self.poll_answered(&id, &key, &identity, Source::Ipp, now, &mut effects),
                 None => {}
             },
             Event::ProbeFailed { key } => {
@@ -223,10 +255,12 @@ impl Registry {
                     self.probe_failed(n, key, now, &mut effects);
                 }
             }
-            Event::PollAnswered { id, key, identity } => {
-                self.poll_answered(&id, &key, &identity, now, &mut effects);
-                // An answer of another device at the old place says nothing about this one.
-                if self.owner(&key) == Some(&id) {
+            Event::PollAnswered { id, key, identity, over } => {
+                self.poll_answered(&id, &key, &identity, over, now, &mut effects);
+                // An answer of another device at the old place says nothing about this one. Whether a printer still is at
+                // its place is asked over IPP, where it has that.
+                let decides = over == Source::Ipp || !self.printers.get(&id).is_some_and(Printer::has_ipp);
+                if decides && self.owner(&key) == Some(&id) {
                     self.settle_contests(&id, true, now, &mut effects);
                 }
             }
@@ -280,6 +314,7 @@ impl Registry {
         }
 
         let neighbour = self.printers.values().find(|p| is_neighbour(&p.endpoints, &p.evidence, &p.name, &s));
+        let neighbour = neighbour.or_else(|| self.printer_at_print_port(&s));
         if let Some(id) = neighbour.map(|p| p.id.clone()) {
             if let Some(printer) = self.printers.get_mut(&id) {
                 printer.see(&s, now);
@@ -316,10 +351,22 @@ impl Registry {
             evidence: s.evidence,
             name: s.name,
             location: s.location,
-            failed: BTreeSet::new(),
+            asked: BTreeSet::new(),
             contested: None,
         };
         self.quarantine.insert(n, waiting);
+    }
+
+    /// The one printer at the address of a sighting that can only be printed to.
+    fn printer_at_print_port(&self, s: &Sighting) -> Option<&Printer> {
+        if s.endpoint.kind.is_ipp() || !is_own_agent(&s.endpoint) {
+            return None;
+        }
+        let at = |p: &&Printer| p.endpoints.iter().any(|e| shares_address(&e.endpoint, &s.endpoint));
+        let mut there = self.printers.values().filter(at);
+        let only = there.next().filter(|_| there.next().is_none())?;
+        let queues = only.endpoints.iter().any(|e| !is_own_agent(&e.endpoint) || is_beside(&e.endpoint, &s.endpoint));
+        (!queues && !contradicts(&only.evidence, &s.evidence)).then_some(only)
     }
 
     fn refuse(&mut self, key: &str, reason: &'static str, effects: &mut Vec<Effect>) {
@@ -365,6 +412,7 @@ impl Registry {
     fn probe_answered(&mut self, n: u64, key: &str, who: &Identity, now: Timestamp, effects: &mut Vec<Effect>) {
         let Some(q) = self.quarantine.get_mut(&n) else { return };
         q.evidence = identity::merge(&q.evidence, &who.evidence);
+        q.asked.insert(key.to_owned());
         if let Some(e) = q.endpoints.iter_mut().find(|e| e.key == key) {
             e.pin = e.pin.or(who.pin);
         }
@@ -372,24 +420,32 @@ impl Registry {
             q.name.clone_from(name);
         }
         q.location = who.location.clone().or(q.location.take());
-        if q.contested.is_none() {
-            self.conclude(n, now, effects);
+        if q.contested.is_some() {
+            return;
+        }
+        // The agent said little: what the device says over IPP itself comes before the id is made.
+        let over_ipp = q.endpoints.iter().any(|e| e.key == key && e.endpoint.kind.is_ipp());
+        let unasked = q.endpoints.iter().filter(|e| e.endpoint.kind.is_ipp() && !q.asked.contains(&e.key));
+        let next = unasked.min_by_key(|e| e.rank()).filter(|_| !over_ipp && !identity::is_strong(&q.evidence));
+        match next {
+            Some(e) => effects.push(Effect::Probe { key: e.key.clone(), endpoint: e.endpoint.clone() }),
+            None => self.conclude(n, now, effects),
         }
     }
 
     fn probe_failed(&mut self, n: u64, key: String, now: Timestamp, effects: &mut Vec<Effect>) {
         let Some(q) = self.quarantine.get_mut(&n) else { return };
-        q.failed.insert(key);
+        q.asked.insert(key);
         if q.contested.is_none() && !self.probe_next(n, effects) {
             // Nobody answers: what was announced has to do.
             self.conclude(n, now, effects);
         }
     }
 
-    /// Probes the best endpoint that has not failed yet; false when there is none.
+    /// Probes the best endpoint that has not been asked yet; false when there is none.
     fn probe_next(&mut self, n: u64, effects: &mut Vec<Effect>) -> bool {
         let Some(q) = self.quarantine.get(&n) else { return true };
-        let next = q.endpoints.iter().filter(|e| !q.failed.contains(&e.key)).min_by_key(|e| e.rank());
+        let next = q.endpoints.iter().filter(|e| !q.asked.contains(&e.key)).min_by_key(|e| e.rank());
         if let Some(e) = next {
             effects.push(Effect::Probe { key: e.key.clone(), endpoint: e.endpoint.clone() });
         }
@@ -426,7 +482,19 @@ impl Registry {
         }
         // Weak evidence: the id itself, which is made of the strongest there is.
         let id = identity::mint(&q.evidence, &q.fallback());
-        let printer = self.get(&id)?;
+        let Some(printer) = self.get(&id) else {
+            // A printer known only by a print port, and what turns up beside it at its address, are one device.
+            let at = |p: &&Printer| {
+                !p.has_ipp()
+                    && p.endpoints.iter().any(|e| q.endpoints.iter().any(|o| shares_address(&e.endpoint, &o.endpoint)))
+            };
+            let own = q.endpoints.iter().all(|e| is_own_agent(&e.endpoint));
+            let mut there = self.printers.values().filter(at);
+            let only = there.next().filter(|_| own && there.next().is_none())?;
+            let beside = only.endpoints.iter().any(|e| q.endpoints.iter().any(|o| is_beside(&e.endpoint, &o.endpoint)));
+            let same = !beside && !contradicts(&only.evidence, &q.evidence);
+            return same.then(|| (only.id.clone(), false));
+        };
         let other = matches!(identity::same_device(&printer.evidence, &q.evidence), Verdict::Different(_));
         (!other).then(|| (printer.id.clone(), false))
     }
@@ -471,9 +539,25 @@ impl Registry {
         self.merge_twins(known, effects);
     }
 
-    fn poll_answered(&mut self, id: &PrinterId, key: &str, who: &Identity, now: Timestamp, effects: &mut Vec<Effect>) {
+    fn poll_answered(
+        &mut self,
+        id: &PrinterId,
+        key: &str,
+        who: &Identity,
+        over: Source,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(printer) = self.printers.get_mut(id) else { return };
         let Some(endpoint) = printer.endpoints.iter().find(|e| e.key == key).cloned() else { return };
+        if over == Source::Snmp && endpoint.endpoint.kind.is_ipp() {
+            // The agent at a printer's address: it may add to what the printer says itself, never take from it.
+            if !contradicts(&printer.evidence, &who.evidence) && printer.learn_more(who) {
+                effects.push(Effect::Changed(id.clone()));
+                self.merge_twins(id, effects);
+            }
+            return;
+        }
         if printer.is_answer_of_another(&endpoint, &who.evidence) {
             printer.endpoints.retain(|e| e.key != key);
             effects.push(Effect::Changed(id.clone()));
@@ -489,13 +573,18 @@ impl Registry {
                 evidence: who.evidence.clone(),
                 name: who.name.clone().unwrap_or_default(),
                 location: who.location.clone(),
-                failed: BTreeSet::new(),
+                asked: BTreeSet::new(),
                 contested: None,
             };
             self.quarantine.insert(n, waiting);
             return self.conclude(n, now, effects);
         }
-        if printer.learn(key, who, now) {
+        let learned = if over == Source::Snmp && printer.has_ipp() {
+            printer.learn_more(who)
+        } else {
+            printer.learn(key, who, now)
+        };
+        if learned {
             effects.push(Effect::Changed(id.clone()));
             self.merge_twins(id, effects);
         }

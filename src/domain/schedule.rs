@@ -105,6 +105,11 @@ impl Schedule {
         entry.next = entry.next.min(now);
     }
 
+    /// Whether a printer is polled.
+    pub fn contains(&self, id: &PrinterId) -> bool {
+        self.entries.contains_key(id)
+    }
+
     /// Forgets a printer.
     pub fn remove(&mut self, id: &PrinterId) {
         self.entries.remove(id);

@@ -55,6 +55,9 @@ pub const LEAVE_OUT_ORDER: [&str; 16] = [
 /// What [`fit`] never leaves out: without these a shadow says nothing.
 pub const KEPT: [&str; 5] = ["online", "status", "error_code", "paper_status", "gateway"];
 
+/// What makes a status of an update ([`with_core`]).
+pub const CORE: [&str; 4] = ["online", "status", "error_code", "paper_status"];
+
 /// The change that makes `latest` of `confirmed`, or nothing when there is none. Keys that vanished are `null`.
 /// `confirmed` may be anything; what is no object counts as empty. `latest` is [`normalize`]d first.
 pub fn diff(confirmed: &Value, latest: &Value) -> Option<Value> {
@@ -167,6 +170,20 @@ pub fn json_bytes(value: &Value) -> usize {
         Value::String(text) => text_bytes(text),
         other => other.to_string().len(),
     }
+}
+
+/// `patch` with what a status is made of ([`CORE`]) as `latest` has it, where the answer then still fits: a rule on
+/// accepted updates of a thing sees a whole status each time, not only what changed.
+pub fn with_core(patch: &Value, latest: &Value, client_token: &str) -> Value {
+    let mut whole = patch.clone();
+    if let Value::Object(map) = &mut whole {
+        for key in CORE {
+            if let Some(value) = latest.get(key).filter(|_| !map.contains_key(key)) {
+                map.insert(key.to_owned(), value.clone());
+            }
+        }
+    }
+    if predicted_answer_bytes(&whole, client_token) <= ANSWER_BYTES { whole } else { patch.clone() }
 }
 
 /// A patch divided into updates that can be answered.
@@ -354,6 +371,16 @@ mod tests {
         assert_eq!(split.patches.len(), 2);
         assert_eq!(split.patches[0], json!({"z": null, "a": "x".repeat(300)}));
         assert_eq!(split.patches[1], json!({"m": {"n": "x".repeat(300)}}));
+    }
+
+    #[test]
+    fn an_update_with_its_core_is_a_status_by_itself_and_still_fits() {
+        let latest = json!({"online": true, "status": "idle", "error_code": "OK", "paper_status": "ok", "name": "x"});
+        let patch = with_core(&json!({"ink_level": {"black": 3}, "status": null}), &latest, "t");
+        let want = json!({"ink_level": {"black": 3}, "status": null, "online": true, "error_code": "OK", "paper_status": "ok"});
+        assert_eq!(patch, want, "what the patch says itself stands");
+        let full = json!({"x": "y".repeat(ANSWER_BYTES - 200)});
+        assert_eq!(with_core(&full, &latest, "t"), full);
     }
 
     #[test]

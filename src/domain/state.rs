@@ -2,11 +2,14 @@
 //! Never more than is known: a level is three-valued, counts name their source, absent means absent.
 
 mod merged;
+pub mod naming;
+mod picture;
 mod reasons;
 mod report;
 
-pub use merged::{OFFLINE_AFTER, PaperStatus, PrinterState, Status};
-pub use reasons::{Alert, Severity, alerts, error_code};
+pub use merged::{Heard, OFFLINE_AFTER, PaperStatus, PrinterState, Status};
+pub use picture::Picture;
+pub use reasons::{Alert, Severity, alerts, error_code, family};
 pub use report::{ReportContext, reported};
 
 use super::sighting::Evidence;

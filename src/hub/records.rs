@@ -25,6 +25,9 @@ const TELEMETRY_PAUSE: SignedDuration = SignedDuration::from_secs(60);
 /// Alerts of one printer at a time; more are not told.
 const MAX_ALERTS: usize = 32;
 
+/// The alert of a printer that answers SNMP, but no longer IPP.
+const IPP_LOST: &str = "ipp-not-answering";
+
 /// Reasons in a status message.
 const MAX_REASONS: usize = 16;
 
@@ -100,7 +103,7 @@ impl Book {
         now: Timestamp,
         bodies: &mut Vec<RecordBody>,
     ) {
-        let mut current: BTreeMap<String, (EventKind, String)> = alerts(state.reasons())
+        let mut current: BTreeMap<String, (EventKind, String)> = alerts(&state.reasons())
             .into_iter()
             .take(MAX_ALERTS)
             .map(|(code, alert)| {
@@ -113,8 +116,12 @@ impl Book {
             })
             .collect();
         if state.status() == Status::Offline {
-            let why = state.failure.as_deref().map(clip).unwrap_or_default();
+            let why = state.failure().map(clip).unwrap_or_default();
             current.insert("offline".into(), (EventKind::Warning, why));
+        }
+        if state.is_ipp_lost() {
+            let why = state.ipp.failure.as_deref().map(clip).unwrap_or_default();
+            current.insert(IPP_LOST.into(), (EventKind::Warning, why));
         }
 
         let gone: Vec<String> = self.raised.keys().filter(|code| !current.contains_key(*code)).cloned().collect();
@@ -132,7 +139,7 @@ impl Book {
             let event_id = known.unwrap_or_else(|| event_id(id, &code, now));
             self.raised.insert(code.clone(), Raised { event_id: event_id.clone(), kind });
             let message = format!("{}: {}", clip(name), words(&code));
-            let field = if code == "offline" { "failure" } else { "reason" };
+            let field = if code == "offline" || code == IPP_LOST { "failure" } else { "reason" };
             let evidence = Map::from_iter([(field.to_owned(), Value::from(evidence))]);
             bodies.push(event(id, event_id, kind, code, message, true, evidence));
         }
@@ -141,7 +148,7 @@ impl Book {
     /// A record when something in it changed or the heartbeat is due. The time, and the queue's length by itself, are
     /// no change; a printer that never answered has no telemetry.
     fn telemetry(&self, id: &PrinterId, state: &PrinterState, now: Timestamp) -> Option<TelemetryRecord> {
-        let last = state.last.as_ref()?;
+        state.observed_at()?;
         let pages = state.pages();
         let record = TelemetryRecord {
             printer: id.clone(),
@@ -150,7 +157,7 @@ impl Book {
             pages: pages.map(|(n, _)| n),
             pages_source: pages.map(|(_, source)| source.to_owned()),
             supplies: state.supply_levels().into_iter().take(32).map(|(k, v)| (clip(&k), v)).collect(),
-            queued: last.queued_jobs,
+            queued: state.picture().queued_jobs.map(|(jobs, _)| jobs),
         };
         let same = |t: &TelemetryRecord| TelemetryRecord { at: now, queued: record.queued, ..t.clone() } == record;
         let told = self.telemetry.as_ref().is_some_and(same);

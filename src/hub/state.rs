@@ -2,18 +2,22 @@
 //! brought forth. No I/O, no clock.
 
 use super::records::{self, Book, Record};
-use super::{HubEvent, HubOutput, PollAnswer, PollError, PollErrorKind, PollRequest, PrinterRow, PrinterView, Target};
+use super::{
+    HubEvent, HubOutput, PollAnswer, PollError, PollErrorKind, PollRequest, PrinterRow, PrinterView, Question, Target,
+};
+use crate::domain::endpoint::Endpoint;
+use crate::domain::identity::{self, Verdict};
 use crate::domain::ids::{GatewayName, PrinterId};
-use crate::domain::registry::{Effect, Event, Identity, Pin, Printer, Registry};
+use crate::domain::registry::{Effect, Event, Identity, Pin, Printer, Registry, is_own_agent};
 use crate::domain::schedule::{Intervals, Outcome, Schedule};
 use crate::domain::shadow;
 use crate::domain::sighting::DiscoveryEvent;
-use crate::domain::state::{Observation, PrinterState, ReportContext, Status, reported};
+use crate::domain::state::{Observation, PrinterState, ReportContext, Source, Status, reported};
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Polls under way at a time.
+/// Polls under way at a time over one protocol.
 pub const MAX_POLLS: usize = 16;
 
 /// Records about one printer at once. A flapping printer must not fill the outbox.
@@ -40,6 +44,8 @@ pub struct HubSettings {
     pub intervals: Intervals,
     /// Random: spreads the polls of many gateways.
     pub seed: u64,
+    /// Whether printers are asked over SNMP too.
+    pub snmp: bool,
 }
 
 /// What the hub knows. See the module.
@@ -47,11 +53,11 @@ pub struct HubSettings {
 pub struct HubState {
     settings: HubSettings,
     registry: Registry,
-    schedule: Schedule,
+    ipp: Lane,
+    snmp: Lane,
     printers: BTreeMap<PrinterId, Entry>,
-    /// Polls that wait for one of [`MAX_POLLS`] places: at most one for each quarantined device.
-    waiting: VecDeque<PollRequest>,
-    under_way: usize,
+    /// What probes were answered over IPP, or that they were not, while the same device is asked over SNMP.
+    probing: BTreeMap<String, Option<Box<PollAnswer>>>,
     /// Endpoints that a poll under way has tried in vain.
     tried: BTreeMap<PrinterId, BTreeSet<String>>,
     to_start: Vec<PollRequest>,
@@ -64,6 +70,26 @@ pub struct HubState {
     deletes: Vec<PrinterId>,
     records: Vec<Record>,
     deferred: u64,
+}
+
+/// The polls over one protocol.
+#[derive(Debug)]
+struct Lane {
+    schedule: Schedule,
+    /// Probes that wait for one of [`MAX_POLLS`] places: at most one for each quarantined device.
+    waiting: VecDeque<PollRequest>,
+    under_way: usize,
+}
+
+impl Lane {
+    fn new(settings: &HubSettings) -> Self {
+        let schedule = Schedule::new(settings.intervals, settings.seed);
+        Self { schedule, waiting: VecDeque::new(), under_way: 0 }
+    }
+
+    fn next_due(&self) -> Option<Timestamp> {
+        if self.under_way >= MAX_POLLS { None } else { self.schedule.next_due() }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -109,30 +135,31 @@ impl Allowance {
 impl HubState {
     /// The state as it was stored.
     pub fn new(settings: HubSettings, rows: Vec<PrinterRow>, now: Timestamp) -> Self {
-        let mut schedule = Schedule::new(settings.intervals, settings.seed);
+        let (mut ipp, mut snmp) = (Lane::new(&settings), Lane::new(&settings));
         let mut printers = BTreeMap::new();
         let mut known = Vec::new();
         for row in rows {
-            schedule.restored(row.id(), now);
             printers.insert(row.id().clone(), Entry { state: row.state, book: row.book, ..Entry::default() });
             known.push(row.printer);
         }
         let registry = Registry::restore(known);
-        printers.retain(|id, _| {
-            let kept = registry.get(id).is_some_and(|p| p.id == *id);
-            if !kept {
-                schedule.remove(id);
+        printers.retain(|id, _| registry.get(id).is_some_and(|p| p.id == *id));
+        for id in printers.keys() {
+            if registry.get(id).is_some_and(Printer::has_ipp) {
+                ipp.schedule.restored(id, now);
             }
-            kept
-        });
+            if settings.snmp && registry.snmp_endpoint(id).is_some() {
+                snmp.schedule.restored(id, now);
+            }
+        }
         let stale_views: BTreeSet<PrinterId> = printers.keys().cloned().collect();
         Self {
             settings,
             registry,
-            schedule,
+            ipp,
+            snmp,
             printers,
-            waiting: VecDeque::new(),
-            under_way: 0,
+            probing: BTreeMap::new(),
             tried: BTreeMap::new(),
             to_start: Vec::new(),
             dirty: BTreeSet::new(),
@@ -160,17 +187,19 @@ impl HubState {
             HubEvent::Discovery(DiscoveryEvent::Found(sighting)) => self.tell_registry(Event::Sighting(sighting), now),
             HubEvent::Discovery(DiscoveryEvent::Lost { key }) => self.tell_registry(Event::Lost { key }, now),
             HubEvent::Discovery(DiscoveryEvent::Withdrawn { key }) => self.tell_registry(Event::Withdrawn { key }, now),
-            HubEvent::Polled { target: Target::Probe { key }, result } => {
-                self.under_way = self.under_way.saturating_sub(1);
-                self.probed(key, *result, now);
-            }
-            HubEvent::Polled { target: Target::Poll { id, key }, result } => {
-                self.under_way = self.under_way.saturating_sub(1);
-                self.polled(id, key, *result, now);
+            HubEvent::Polled { target, source, result } => {
+                let lane = self.lane(source);
+                lane.under_way = lane.under_way.saturating_sub(1);
+                match (target, source) {
+                    (Target::Probe { key }, Source::Ipp) => self.probed(key, *result, now),
+                    (Target::Probe { key }, Source::Snmp) => self.probed_over_snmp(key, *result, now),
+                    (Target::Poll { id, key }, Source::Ipp) => self.polled(id, key, *result, now),
+                    (Target::Poll { id, key }, Source::Snmp) => self.polled_over_snmp(id, key, *result, now),
+                }
             }
             HubEvent::PollNow(id) => {
                 if let Some(id) = self.registry.get(&id).map(|p| p.id.clone()) {
-                    self.schedule.poll_now(&id, now);
+                    self.poll_now(&id, now);
                 }
             }
             HubEvent::Tick => self.tick(now),
@@ -180,7 +209,7 @@ impl HubState {
 
     /// When the next poll is due; nothing while all places are taken, since the end of a poll wakes the loop.
     pub fn next_due(&self) -> Option<Timestamp> {
-        if self.under_way >= MAX_POLLS { None } else { self.schedule.next_due() }
+        self.ipp.next_due().into_iter().chain(self.snmp.next_due()).min()
     }
 
     /// The polls to start now.
@@ -226,7 +255,9 @@ impl HubState {
     fn view(&self, id: &PrinterId) -> Option<PrinterView> {
         let printer = self.registry.get(id).filter(|p| p.id == *id)?;
         let state = &self.printers.get(id)?.state;
-        let last = state.last.as_ref();
+        let picture = state.picture();
+        // The time of observation belongs to the up-time.
+        let timed = state.ipp.last.as_ref().or(state.snmp.last.as_ref());
         let make_and_model = [&printer.evidence.make, &printer.evidence.model];
         Some(PrinterView {
             id: id.clone(),
@@ -242,11 +273,11 @@ impl HubState {
             status: state.status(),
             online: state.online(),
             error_code: state.error_code(),
-            reasons: state.reasons().to_vec(),
-            accepting: last.and_then(|o| o.accepting),
-            capabilities: last.map(|o| o.capabilities.clone()).unwrap_or_default(),
-            up_time: last.and_then(|o| o.up_time),
-            observed_at: state.observed_at(),
+            reasons: state.reasons(),
+            accepting: picture.accepting.map(|(accepting, _)| accepting),
+            capabilities: picture.capabilities.map(|(c, _)| c.clone()).unwrap_or_default(),
+            up_time: timed.and_then(|o| o.up_time),
+            observed_at: timed.map(|o| o.at),
         })
     }
 
@@ -258,20 +289,33 @@ impl HubState {
         }
     }
 
+    fn lane(&mut self, source: Source) -> &mut Lane {
+        match source {
+            Source::Ipp => &mut self.ipp,
+            Source::Snmp => &mut self.snmp,
+        }
+    }
+
     /// Gives free places to probes first, then to printers that are due.
     fn fill_places(&mut self, now: Timestamp) {
-        while self.under_way < MAX_POLLS
-            && let Some(request) = self.waiting.pop_front()
-        {
-            self.start(request);
-        }
-        for id in self.schedule.due(now, MAX_POLLS.saturating_sub(self.under_way)) {
-            self.start_poll(id, now);
+        for source in [Source::Ipp, Source::Snmp] {
+            while self.lane(source).under_way < MAX_POLLS
+                && let Some(request) = self.lane(source).waiting.pop_front()
+            {
+                self.start(request);
+            }
+            let lane = self.lane(source);
+            for id in lane.schedule.due(now, MAX_POLLS.saturating_sub(lane.under_way)) {
+                match source {
+                    Source::Ipp => self.start_poll(id, now),
+                    Source::Snmp => self.start_snmp_poll(id),
+                }
+            }
         }
     }
 
     fn start(&mut self, request: PollRequest) {
-        self.under_way += 1;
+        self.lane(request.question.source).under_way += 1;
         self.to_start.push(request);
     }
 
@@ -280,9 +324,11 @@ impl HubState {
         let tried = self.tried.get(&id);
         let untried = |key: &String| tried.is_none_or(|t| t.len() < MAX_TRIES && !t.contains(key));
         let next = self.registry.get(&id).and_then(|p| {
-            let best = p.preferred().into_iter().find(|e| untried(&e.key))?;
+            let best = p.preferred().into_iter().find(|e| e.endpoint.kind.is_ipp() && untried(&e.key))?;
             let target = Target::Poll { id: id.clone(), key: best.key.clone() };
-            Some(PollRequest { target, endpoint: best.endpoint.clone(), pin: best.pin })
+            let question =
+                Question { source: Source::Ipp, endpoint: best.endpoint.clone(), pin: best.pin, patient: true };
+            Some(PollRequest { target, question })
         });
         match next {
             Some(request) => self.start(request),
@@ -293,16 +339,78 @@ impl HubState {
         }
     }
 
+    fn start_snmp_poll(&mut self, id: PrinterId) {
+        match self.registry.snmp_endpoint(&id) {
+            Some(e) => {
+                let target = Target::Poll { id: id.clone(), key: e.key.clone() };
+                let patient = !self.has_ipp(&id);
+                let question = Question { source: Source::Snmp, endpoint: e.endpoint.clone(), pin: None, patient };
+                self.start(PollRequest { target, question });
+            }
+            None => self.snmp.schedule.remove(&id),
+        }
+    }
+
+    fn has_ipp(&self, id: &PrinterId) -> bool {
+        self.registry.get(id).is_some_and(Printer::has_ipp)
+    }
+
+    /// Polls a printer over what tells most about it.
+    fn poll_now(&mut self, id: &PrinterId, now: Timestamp) {
+        if self.has_ipp(id) {
+            self.ipp.schedule.poll_now(id, now);
+        } else if self.snmp.schedule.contains(id) {
+            self.snmp.schedule.poll_now(id, now);
+        }
+    }
+
+    /// Keeps a printer in those schedules over whose protocols it can be asked.
+    fn enroll(&mut self, id: &PrinterId, now: Timestamp) {
+        match (self.has_ipp(id), self.ipp.schedule.contains(id)) {
+            (true, false) => self.ipp.schedule.poll_now(id, now),
+            (false, true) => self.ipp.schedule.remove(id),
+            _ => {}
+        }
+        let agent = self.settings.snmp && self.registry.snmp_endpoint(id).is_some();
+        match (agent, self.snmp.schedule.contains(id)) {
+            (true, false) => self.snmp.schedule.poll_now(id, now),
+            (false, true) => self.snmp.schedule.remove(id),
+            _ => {}
+        }
+    }
+
+    /// Asks who is at an endpoint: over IPP where it speaks that, else over SNMP.
+    fn probe(&mut self, key: String, endpoint: Endpoint, now: Timestamp) {
+        if endpoint.kind.is_ipp() {
+            let question = Question { source: Source::Ipp, endpoint, pin: None, patient: true };
+            self.ipp.waiting.push_back(PollRequest { target: Target::Probe { key }, question });
+        } else if !self.probe_over_snmp(&key, None) {
+            self.tell_registry(Event::ProbeFailed { key }, now);
+        }
+    }
+
+    /// Asks the agent at an endpoint's address, after IPP (with its answer) or instead of it; false where none would speak
+    /// for it.
+    fn probe_over_snmp(&mut self, key: &str, answer: Option<PollAnswer>) -> bool {
+        let endpoint = self.registry.endpoint(key).filter(|e| self.settings.snmp && is_own_agent(e)).cloned();
+        let Some(endpoint) = endpoint else { return false };
+        let question = Question { source: Source::Snmp, endpoint, pin: None, patient: answer.is_none() };
+        self.probing.insert(key.to_owned(), answer.map(Box::new));
+        self.snmp.waiting.push_back(PollRequest { target: Target::Probe { key: key.to_owned() }, question });
+        true
+    }
+
     fn tell_registry(&mut self, event: Event, now: Timestamp) {
         let announcement = matches!(event, Event::Sighting(_) | Event::Lost { .. } | Event::Withdrawn { .. });
         for effect in self.registry.apply(event, now) {
             match effect {
                 Effect::Probe { key, endpoint } => {
-                    self.waiting.push_back(PollRequest { target: Target::Probe { key }, endpoint, pin: None });
+                    self.probe(key, endpoint, now);
                 }
                 Effect::Adopted(id) => {
                     self.printers.entry(id.clone()).or_default();
-                    self.schedule.poll_now(&id, now);
+                    self.enroll(&id, now);
+                    self.poll_now(&id, now);
                     if let Some(printer) = self.registry.get(&id) {
                         tracing::info!(printer = %id, name = %printer.name, "printer found");
                         self.records.push(records::adopted(&id, &printer.name, now));
@@ -310,18 +418,20 @@ impl HubState {
                     self.mark(id);
                 }
                 Effect::Changed(id) => {
+                    self.enroll(&id, now);
                     let live = self.registry.get(&id).is_some_and(Printer::is_live);
                     let online = self.printers.get(&id).is_some_and(|e| e.state.online());
                     if announcement && live != online {
                         // Gone from the network, or there again: ask rather than guess.
-                        self.schedule.poll_now(&id, now);
+                        self.poll_now(&id, now);
                     }
                     self.mark(id);
                 }
-                Effect::CheckNow(id) => self.schedule.poll_now(&id, now),
+                Effect::CheckNow(id) => self.poll_now(&id, now),
                 Effect::Merged { survivor, absorbed } => {
                     tracing::info!(%survivor, %absorbed, "two ids are one printer");
                     self.merge(&survivor, &absorbed);
+                    self.enroll(&survivor, now);
                     self.records.push(records::merged(&survivor, &absorbed, now));
                     self.deletes.push(absorbed);
                     self.mark(survivor);
@@ -332,7 +442,8 @@ impl HubState {
     }
 
     fn merge(&mut self, survivor: &PrinterId, absorbed: &PrinterId) {
-        self.schedule.remove(absorbed);
+        self.ipp.schedule.remove(absorbed);
+        self.snmp.schedule.remove(absorbed);
         self.tried.remove(absorbed);
         self.dirty.remove(absorbed);
         self.stale_shadows.remove(absorbed);
@@ -354,17 +465,50 @@ impl HubState {
 
     fn probed(&mut self, key: String, result: Result<PollAnswer, PollError>, now: Timestamp) {
         match result {
+            Ok(answer) if identity::is_strong(&answer.observation.evidence) => {
+                self.probe_ended(key, Some(answer), None, now)
+            }
             Ok(answer) => {
-                let identity = Box::new(identity_of(&answer));
-                self.tell_registry(Event::ProbeAnswered { key: key.clone(), identity }, now);
-                // Who it turned out to be has just been observed.
-                if let Some(id) = self.registry.owner(&key).cloned() {
-                    self.observed(&id, answer, now);
+                if !self.probe_over_snmp(&key, Some(answer.clone())) {
+                    self.probe_ended(key, Some(answer), None, now);
                 }
             }
             Err(error) => {
                 tracing::debug!(%key, %error, "an identity probe failed");
-                self.tell_registry(Event::ProbeFailed { key }, now);
+                if !self.probe_over_snmp(&key, None) {
+                    self.probe_ended(key, None, None, now);
+                }
+            }
+        }
+    }
+
+    fn probed_over_snmp(&mut self, key: String, result: Result<PollAnswer, PollError>, now: Timestamp) {
+        let over_ipp = self.probing.remove(&key).flatten().map(|answer| *answer);
+        let over_snmp = result.inspect_err(|error| tracing::debug!(%key, %error, "an identity probe failed")).ok();
+        self.probe_ended(key, over_ipp, over_snmp, now);
+    }
+
+    /// All that can be asked was asked.
+    fn probe_ended(&mut self, key: String, ipp: Option<PollAnswer>, snmp: Option<PollAnswer>, now: Timestamp) {
+        let identity = match (&ipp, &snmp) {
+            (None, None) => return self.tell_registry(Event::ProbeFailed { key }, now),
+            (Some(ipp), None) => identity_of(ipp),
+            (None, Some(snmp)) => identity_of(snmp),
+            (Some(ipp), Some(snmp)) => {
+                let (mut said, more) = (identity_of(ipp), identity_of(snmp));
+                if !matches!(identity::same_device(&said.evidence, &more.evidence), Verdict::Different(_)) {
+                    said.evidence = identity::merge(&more.evidence, &said.evidence);
+                    said.location = said.location.or(more.location);
+                }
+                said
+            }
+        };
+        self.tell_registry(Event::ProbeAnswered { key: key.clone(), identity: Box::new(identity) }, now);
+        // Who it turned out to be has just been observed.
+        for answer in ipp.into_iter().chain(snmp) {
+            let owner = self.registry.owner(&key).cloned();
+            if let Some(id) = owner.filter(|id| !self.registry.contradicts(id, &answer.observation.evidence)) {
+                self.observed(&id, answer, now);
             }
         }
     }
@@ -378,7 +522,8 @@ impl HubState {
             Ok(answer) => {
                 self.tried.remove(&id);
                 let identity = Box::new(identity_of(&answer));
-                self.tell_registry(Event::PollAnswered { id: id.clone(), key: key.clone(), identity }, now);
+                let over = Source::Ipp;
+                self.tell_registry(Event::PollAnswered { id: id.clone(), key: key.clone(), identity, over }, now);
                 match self.registry.owner(&key).cloned() {
                     Some(owner) => {
                         self.observed(&owner, answer, now);
@@ -399,7 +544,10 @@ impl HubState {
                 self.tried.entry(id.clone()).or_default().insert(key.clone());
                 self.tell_registry(Event::EndpointFailed { id: id.clone(), key }, now);
                 let tried = self.tried.get(&id).map_or(0, BTreeSet::len);
-                let endpoints = self.registry.get(&id).map_or(0, |p| p.endpoints.len());
+                let endpoints = self
+                    .registry
+                    .get(&id)
+                    .map_or(0, |p| p.endpoints.iter().filter(|e| e.endpoint.kind.is_ipp()).count());
                 if tried < endpoints.min(MAX_TRIES) {
                     self.start_poll(id, now);
                 } else {
@@ -409,11 +557,52 @@ impl HubState {
         }
     }
 
+    fn polled_over_snmp(&mut self, id: PrinterId, key: String, result: Result<PollAnswer, PollError>, now: Timestamp) {
+        if !self.printers.contains_key(&id) {
+            return;
+        }
+        // The agent at the address of a printer that says itself who it is: another device's, if it says something else.
+        let by_ipp = self.registry.endpoint(&key).is_some_and(|e| e.kind.is_ipp());
+        let result = result.and_then(|answer| {
+            if by_ipp && self.registry.contradicts(&id, &answer.observation.evidence) {
+                let message = "the SNMP agent at its address is another device's".to_owned();
+                return Err(PollError::new(PollErrorKind::Answer, message));
+            }
+            Ok(answer)
+        });
+        match result {
+            Ok(answer) => {
+                let identity = Box::new(identity_of(&answer));
+                let over = Source::Snmp;
+                self.tell_registry(Event::PollAnswered { id: id.clone(), key: key.clone(), identity, over }, now);
+                let owner = self.registry.owner(&key).cloned();
+                if owner.as_ref() != Some(&id) && self.printers.contains_key(&id) {
+                    // Another device has its address: it is somewhere else, or off.
+                    self.snmp_failed(&id, "another device answers at its address".to_owned(), now);
+                }
+                if let Some(owner) = owner {
+                    self.observed(&owner, answer, now);
+                }
+            }
+            Err(error) => self.snmp_failed(&id, error.message, now),
+        }
+    }
+
+    fn snmp_failed(&mut self, id: &PrinterId, why: String, now: Timestamp) {
+        let failures = self.failed(id, Source::Snmp, why, now);
+        self.snmp.schedule.polled(id, Outcome::Silent(failures), now);
+        if !self.has_ipp(id) {
+            self.tell_registry(Event::PollFailed { id: id.clone() }, now);
+        }
+        self.enroll(id, now);
+    }
+
     /// Asks the printer anew, over what endpoints it has left, when it is next due: at once.
     fn start_poll_again(&mut self, id: PrinterId, now: Timestamp) {
         if self.printers.contains_key(&id) {
-            self.schedule.polled(&id, Outcome::Busy, now);
-            self.schedule.poll_now(&id, now);
+            self.ipp.schedule.polled(&id, Outcome::Busy, now);
+            self.enroll(&id, now);
+            self.poll_now(&id, now);
         }
     }
 
@@ -439,20 +628,24 @@ impl HubState {
     }
 
     fn observed(&mut self, id: &PrinterId, answer: PollAnswer, now: Timestamp) {
+        let has_ipp = self.has_ipp(id);
         let Some(entry) = self.printers.get_mut(id) else { return };
+        let source = answer.observation.source;
         let before = entry.state.clone();
         entry.state.observed(answer.observation);
-        let (old, new) = (before.last.as_ref(), entry.state.last.as_ref());
+        let (old, new) = (before.heard(source).last.as_ref(), entry.state.heard(source).last.as_ref());
         let up_time = |o: Option<&Observation>| o.and_then(|o| o.up_time);
         let restarted = up_time(old).zip(up_time(new)).is_some_and(|(old, new)| new < old);
         let news = restarted || !entry.state.says_the_same(&before);
-        if old.map(|o| &o.reasons) != new.map(|o| &o.reasons) {
+        if before.reasons() != entry.state.reasons() {
             entry.reasons_since = Some(now);
         }
         let restless = entry.reasons_since.is_some_and(|at| now.duration_since(at).abs() < RESTLESS);
         let busy = entry.state.status() == Status::Processing || (restless && entry.state.has_alert());
-        let outcome = if busy { Outcome::Busy } else { Outcome::Quiet };
-        self.schedule.polled(id, outcome, now);
+        // What IPP tells of a busy printer need not be told twice.
+        let outcome = if busy && (source == Source::Ipp || !has_ipp) { Outcome::Busy } else { Outcome::Quiet };
+        self.lane(source).schedule.polled(id, outcome, now);
+        self.enroll(id, now);
         self.stale_views.insert(id.clone());
         if news {
             self.mark(id.clone());
@@ -462,18 +655,25 @@ impl HubState {
 
     fn poll_failed(&mut self, id: &PrinterId, why: String, now: Timestamp) {
         self.tried.remove(id);
-        tracing::debug!(printer = %id, %why, "a poll failed");
-        let Some(entry) = self.printers.get_mut(id) else { return };
+        let failures = self.failed(id, Source::Ipp, why, now);
+        self.ipp.schedule.polled(id, Outcome::Silent(failures), now);
+        self.tell_registry(Event::PollFailed { id: id.clone() }, now);
+        self.enroll(id, now);
+    }
+
+    /// Takes note of a failed poll; how many in a row failed.
+    fn failed(&mut self, id: &PrinterId, source: Source, why: String, now: Timestamp) -> u32 {
+        tracing::debug!(printer = %id, ?source, %why, "a poll failed");
+        let Some(entry) = self.printers.get_mut(id) else { return 1 };
         let before = entry.state.clone();
-        entry.state.failed(why);
+        entry.state.failed(source, why);
         let news = !entry.state.says_the_same(&before);
-        let failures = entry.state.failures;
-        self.schedule.polled(id, Outcome::Silent(failures), now);
+        let failures = entry.state.heard(source).failures;
         if news {
             self.mark(id.clone());
         }
         self.tell_cloud(id, now);
-        self.tell_registry(Event::PollFailed { id: id.clone() }, now);
+        failures
     }
 
     fn tell_cloud(&mut self, id: &PrinterId, now: Timestamp) {
@@ -495,7 +695,8 @@ fn identity_of(answer: &PollAnswer) -> Identity {
     let o = &answer.observation;
     Identity {
         evidence: o.evidence.clone(),
-        name: o.name.clone(),
+        // What an agent is called (sysName) is rarely what people call the printer.
+        name: o.name.clone().filter(|_| o.source == Source::Ipp),
         location: o.location.clone(),
         pin: answer.fingerprint,
     }

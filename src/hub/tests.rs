@@ -46,7 +46,9 @@ impl Office {
         self.asked.lock().unwrap().len()
     }
 
-    async fn ask(self: Arc<Self>, endpoint: Endpoint, pin: Option<Pin>) -> Result<PollAnswer, PollError> {
+    async fn ask(self: Arc<Self>, question: Question) -> Result<PollAnswer, PollError> {
+        let Question { endpoint, pin, source, .. } = question;
+        assert!(source == Source::Snmp || endpoint.kind.is_ipp(), "a print port was asked: {endpoint:?}");
         let key = (endpoint.host.clone(), endpoint.kind);
         self.asked.lock().unwrap().push((key.0.clone(), key.1, pin));
         let now = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
@@ -88,8 +90,12 @@ fn base() -> Timestamp {
 
 impl Hub {
     fn start(office: Arc<Office>, rows: Vec<PrinterRow>) -> Self {
-        let settings =
-            HubSettings { gateway: GatewayName::new("gw").unwrap(), intervals: Intervals::default(), seed: 3 };
+        let settings = HubSettings {
+            gateway: GatewayName::new("gw").unwrap(),
+            intervals: Intervals::default(),
+            seed: 3,
+            snmp: false,
+        };
         let epoch = Instant::now();
         let clock: Clock = Arc::new(move || base() + epoch.elapsed());
         let (discovery, sightings) = mpsc::channel(64);
@@ -103,7 +109,7 @@ impl Hub {
         let ports = HubPorts {
             discovery: sightings,
             poll_now: wishes,
-            poller: Arc::new(move |endpoint, pin| Box::pin(asked.clone().ask(endpoint, pin))),
+            poller: Arc::new(move |question| Box::pin(asked.clone().ask(question))),
             commit: move |output: HubOutput| {
                 // The view never runs ahead of what is durable: it still shows what the row before said.
                 for row in &output.saves {
@@ -487,7 +493,8 @@ async fn a_certificate_that_never_stays_costs_the_endpoint_not_the_printer() {
 
 #[test]
 fn a_flapping_printer_tells_no_more_than_its_allowance_and_the_truth_in_the_end() {
-    let settings = HubSettings { gateway: GatewayName::new("gw").unwrap(), intervals: Intervals::default(), seed: 3 };
+    let settings =
+        HubSettings { gateway: GatewayName::new("gw").unwrap(), intervals: Intervals::default(), seed: 3, snmp: false };
     let mut state = HubState::new(settings, vec![], base());
     state.apply(HubEvent::Discovery(DiscoveryEvent::Found(Box::new(sighting(1, EndpointKind::Ipp)))), base());
     let mut records = Vec::new();
@@ -500,7 +507,7 @@ fn a_flapping_printer_tells_no_more_than_its_allowance_and_the_truth_in_the_end(
             let flapping = second < 23 * 3600 && second / 5 % 2 == 0;
             observation.reasons = (0..20).filter(|_| flapping).map(|n| format!("strange-{n}-error")).collect();
             let result = Box::new(Ok(PollAnswer { observation, fingerprint: None }));
-            state.apply(HubEvent::Polled { target: request.target, result }, now);
+            state.apply(HubEvent::Polled { target: request.target, source: Source::Ipp, result }, now);
         }
         records.extend(state.take_output().records);
     }
@@ -523,14 +530,15 @@ fn a_flapping_printer_tells_no_more_than_its_allowance_and_the_truth_in_the_end(
 async fn a_commit_that_fails_ends_the_hub() {
     let office = Arc::new(Office::default());
     office.set(&host(1), EndpointKind::Ipp, answers(1, None));
-    let settings = HubSettings { gateway: GatewayName::new("gw").unwrap(), intervals: Intervals::default(), seed: 3 };
+    let settings =
+        HubSettings { gateway: GatewayName::new("gw").unwrap(), intervals: Intervals::default(), seed: 3, snmp: false };
     let (discovery, sightings) = mpsc::channel(1);
     let (_poll_now, wishes) = mpsc::channel(1);
     let printers = Printers::default();
     let ports = HubPorts {
         discovery: sightings,
         poll_now: wishes,
-        poller: Arc::new(move |endpoint, pin| Box::pin(office.clone().ask(endpoint, pin))),
+        poller: Arc::new(move |question| Box::pin(office.clone().ask(question))),
         commit: |_: HubOutput| async { Err(std::io::Error::other("disk full")) },
         printers: printers.clone(),
         clock: Arc::new(base),

@@ -9,8 +9,11 @@
 mod evidence;
 mod supplies;
 
+pub use crate::domain::state::naming::clean;
+
 use super::codec::{Attribute, Group, Message, Value};
 use crate::domain::sighting::Evidence;
+use crate::domain::state::naming::plain;
 use crate::domain::state::{Capabilities, Counters, Level, Observation, PrinterStateEnum, Source, Tray};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -85,8 +88,6 @@ pub const STATE_ATTRIBUTES: &[&str] = &[
     "printer-media-sheets-completed",
 ];
 
-/// Octets of one text.
-const MAX_TEXT: usize = 255;
 /// `printer-state-reasons`.
 const MAX_REASONS: usize = 64;
 /// Supplies, and trays.
@@ -359,33 +360,4 @@ fn list(group: &Group, name: &str, max: usize, keep: impl Fn(&str) -> Option<Str
         }
     }
     kept
-}
-
-/// A device's text made fit to keep and to show: control characters out, ends trimmed, at most 255 octets.
-pub fn clean(text: &str) -> String {
-    let mut clean = String::new();
-    for c in text.chars().map(|c| if c.is_control() { ' ' } else { c }) {
-        if clean.len() + c.len_utf8() > MAX_TEXT {
-            break;
-        }
-        if !(clean.is_empty() && c.is_whitespace()) {
-            clean.push(c);
-        }
-    }
-    clean.truncate(clean.trim_end().len());
-    clean
-}
-
-/// Lower case letters and digits, everything else one dash: for keys and for comparing names.
-fn plain(text: &str) -> String {
-    let mut plain = String::new();
-    for c in text.chars() {
-        if c.is_ascii_alphanumeric() {
-            plain.push(c.to_ascii_lowercase());
-        } else if !plain.is_empty() && !plain.ends_with('-') {
-            plain.push('-');
-        }
-    }
-    plain.truncate(plain.trim_end_matches('-').len());
-    plain
 }

@@ -107,6 +107,10 @@ pub struct Settings {
 pub struct Parts {
     /// Our thing name.
     pub gateway: GatewayName,
+    /// How topics are named.
+    pub topics: Topics,
+    /// Told how many documents are on their way to printers.
+    pub transfers: watch::Sender<usize>,
     /// The book.
     pub store: JobStore,
     /// Documents.
@@ -139,6 +143,7 @@ pub async fn run(parts: Parts, cancel: CancellationToken, hurry: CancellationTok
 struct Owner {
     gateway: GatewayName,
     topics: Topics,
+    transfers: watch::Sender<usize>,
     store: JobStore,
     spool: Spool,
     directory: watch::Receiver<Arc<Directory>>,
@@ -212,7 +217,8 @@ impl Owner {
             reporter,
         };
         Ok(Self {
-            topics: Topics::new(&parts.gateway),
+            topics: parts.topics,
+            transfers: parts.transfers,
             gateway: parts.gateway,
             store: parts.store,
             spool: parts.spool,
@@ -243,6 +249,7 @@ impl Owner {
         let mut reachable = self.directory.borrow().clone();
         loop {
             let due = self.step().await;
+            self.tell_transfers();
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => break,
@@ -282,6 +289,14 @@ impl Owner {
             }
         }
         self.running.abort_all();
+    }
+
+    /// Tells how many documents are on their way: an update of components waits for them.
+    fn tell_transfers(&self) {
+        let sends = self.tasks.iter().filter(|(_, task)| task.kind == Kind::Send);
+        let under_way =
+            sends.filter(|(id, _)| self.job(id).is_some_and(|job| matches!(job.state, State::Sending { .. }))).count();
+        self.transfers.send_if_modified(|told| std::mem::replace(told, under_way) != under_way);
     }
 
     /// Starts whatever may start. Answers how long nothing more can happen by itself.

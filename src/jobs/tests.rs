@@ -45,6 +45,8 @@ async fn rig(jobs: &[Job]) -> Rig {
     let (_, commands) = mpsc::channel(1);
     let owner = Owner::load(Parts {
         gateway: GatewayName::new("gw").unwrap(),
+        topics: Topics::new(&GatewayName::new("gw").unwrap()),
+        transfers: watch::channel(0).0,
         store: store.clone(),
         spool: spool.clone(),
         fetcher: Fetcher::new(None).unwrap(),

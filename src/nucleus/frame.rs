@@ -1,4 +1,4 @@
-//! IPC frames: AWS event-stream messages with the headers of Greengrass IPC, within nucleus lite's size.
+//! IPC frames: AWS event-stream messages with the headers of Greengrass IPC, within the runtime's size.
 //!
 //! Frame: u32 total length, u32 headers length, u32 CRC of these, headers, payload, u32 CRC of all (big-endian). The
 //! codec is `aws-smithy-eventstream`; here are the length check before anything is read, the deadline, and the headers
@@ -22,18 +22,18 @@ pub(super) const TERMINATE_STREAM: i32 = 2;
 
 /// Length of the prelude: two lengths and their CRC.
 const PRELUDE: usize = 12;
-/// Nucleus lite's `GGL_IPC_MAX_MSG_LEN`: what follows the prelude, bytes.
-pub(super) const MAX_DATA: usize = 10_000;
+/// A frame's memory grows by so much at a time, as its bytes come: a length alone costs nothing.
+const CHUNK: usize = 64 * 1024;
 /// Once a frame began its rest follows within this time.
 const REST: Duration = Duration::from_secs(10);
 
-/// Why no frame could be read. Each ends the connection, as on nucleus lite.
+/// Why no frame could be read. Each ends the connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FrameError {
     #[error("reading from the component: {0}")]
     Io(#[from] std::io::Error),
-    #[error("a frame of {0} bytes does not fit into the {MAX_DATA} bytes of the IPC buffer")]
-    TooLong(usize),
+    #[error("a frame of {0} bytes does not fit into the {1} bytes of the IPC buffer")]
+    TooLong(usize, usize),
     #[error("a frame stopped half way for {} s", REST.as_secs())]
     Stalled,
     #[error("not an event-stream frame: {0}")]
@@ -56,8 +56,8 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    /// Reads the next frame; `None` at an orderly end.
-    pub(super) async fn read(from: &mut (impl AsyncRead + Unpin)) -> Result<Option<Self>, FrameError> {
+    /// Reads the next frame, of which at most `max` bytes follow the prelude; `None` at an orderly end.
+    pub(super) async fn read(from: &mut (impl AsyncRead + Unpin), max: usize) -> Result<Option<Self>, FrameError> {
         // The wait for a frame's first byte has no deadline: a component may be silent for days.
         let mut first = [0];
         if from.read(&mut first).await? == 0 {
@@ -71,12 +71,15 @@ impl Frame {
             if total < PRELUDE + 4 {
                 return Err(FrameError::Malformed(format!("a length of {total} bytes")));
             }
-            if total > PRELUDE + MAX_DATA {
-                return Err(FrameError::TooLong(total));
+            if total > PRELUDE + max {
+                return Err(FrameError::TooLong(total, max));
             }
-            bytes.resize(total, 0);
-            if let Some(rest) = bytes.get_mut(PRELUDE..) {
-                from.read_exact(rest).await?;
+            while bytes.len() < total {
+                let at = bytes.len();
+                bytes.resize(total.min(at + CHUNK), 0);
+                if let Some(rest) = bytes.get_mut(at..) {
+                    from.read_exact(rest).await?;
+                }
             }
             Ok(bytes)
         };
@@ -108,8 +111,15 @@ impl Frame {
     }
 }
 
-/// Encodes one frame; `None` when it would not fit into nucleus lite's buffer or into a header.
-pub(super) fn encode(kind: i32, flags: i32, stream: i32, texts: &[(&str, &str)], payload: Vec<u8>) -> Option<Bytes> {
+/// Encodes one frame; `None` when it takes more than `max` bytes or a text does not fit into a header.
+pub(super) fn encode(
+    kind: i32,
+    flags: i32,
+    stream: i32,
+    texts: &[(&str, &str)],
+    payload: Vec<u8>,
+    max: usize,
+) -> Option<Bytes> {
     let mut headers = vec![
         Header::new(":message-type", HeaderValue::Int32(kind)),
         Header::new(":message-flags", HeaderValue::Int32(flags)),
@@ -120,7 +130,7 @@ pub(super) fn encode(kind: i32, flags: i32, stream: i32, texts: &[(&str, &str)],
     }
     let mut bytes = Vec::with_capacity(payload.len() + 256);
     write_message_to(&Message::new_from_parts(headers, payload), &mut bytes).ok()?;
-    (bytes.len() <= MAX_DATA).then(|| bytes.into())
+    (bytes.len() <= max).then(|| bytes.into())
 }
 
 #[cfg(test)]
@@ -128,8 +138,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const MAX: usize = 10_000;
+
     fn sample() -> Bytes {
-        encode(0, 0, 7, &[("operation", "aws.greengrass#UpdateState")], b"{}".to_vec()).unwrap()
+        encode(0, 0, 7, &[("operation", "aws.greengrass#UpdateState")], b"{}".to_vec(), MAX).unwrap()
     }
 
     #[tokio::test]
@@ -137,22 +149,31 @@ mod tests {
         let bytes = [sample(), sample()].concat();
         let mut from = &bytes[..];
         for _ in 0..2 {
-            let frame = Frame::read(&mut from).await.unwrap().unwrap();
+            let frame = Frame::read(&mut from, MAX).await.unwrap().unwrap();
             assert_eq!((frame.kind, frame.flags, frame.stream), (0, 0, 7));
             assert_eq!(frame.operation.as_deref(), Some("aws.greengrass#UpdateState"));
             assert_eq!(&frame.payload[..], b"{}");
         }
-        assert!(Frame::read(&mut from).await.unwrap().is_none());
+        assert!(Frame::read(&mut from, MAX).await.unwrap().is_none());
     }
 
     #[tokio::test]
     async fn the_length_is_checked_before_anything_is_kept() {
         let mut bytes = sample().to_vec();
         bytes[..4].copy_from_slice(&u32::MAX.to_be_bytes());
-        assert!(matches!(Frame::read(&mut &bytes[..]).await, Err(FrameError::TooLong(_))));
+        assert!(matches!(Frame::read(&mut &bytes[..], MAX).await, Err(FrameError::TooLong(..))));
         bytes[..4].copy_from_slice(&3u32.to_be_bytes());
-        assert!(matches!(Frame::read(&mut &bytes[..]).await, Err(FrameError::Malformed(_))));
-        assert!(encode(0, 0, 1, &[], vec![0; MAX_DATA]).is_none());
+        assert!(matches!(Frame::read(&mut &bytes[..], MAX).await, Err(FrameError::Malformed(_))));
+        assert!(encode(0, 0, 1, &[], vec![0; MAX], MAX).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_large_frame_is_read_in_pieces() {
+        let payload: Vec<u8> = (0..300_000u32).map(|n| n as u8).collect();
+        let bytes = encode(0, 0, 1, &[], payload.clone(), 1 << 20).unwrap();
+        let frame = Frame::read(&mut &bytes[..], 1 << 20).await.unwrap().unwrap();
+        assert_eq!(&frame.payload[..], &payload[..]);
+        assert!(matches!(Frame::read(&mut &bytes[..bytes.len() - 1], 1 << 20).await, Err(FrameError::Io(_))));
     }
 
     proptest! {

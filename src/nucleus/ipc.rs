@@ -1,20 +1,49 @@
-//! The IPC server: Greengrass event-stream RPC on a Unix socket, as nucleus lite serves it.
+//! The IPC server: Greengrass event-stream RPC on a Unix socket, as the chosen runtime serves it.
 //!
-//! A connection begins with CONNECT on stream 0: `{"authToken": SVCUID}`, or `{"componentName": NAME}`, which answers a
-//! fresh token in the header `svcuid` of the CONNECT_ACK (real lite proves the name by the process's systemd unit; here
-//! any name that was configured will do). A refused one is closed without an answer.
+//! A connection begins with CONNECT on stream 0: `{"authToken": SVCUID}`. Lite takes `{"componentName": NAME}`, too,
+//! and answers a fresh token in the header `svcuid` of the CONNECT_ACK (real lite proves the name by the process's
+//! systemd unit; here any name that was configured will do); on classic a new token comes with a new process only. A
+//! refused one is closed: lite says nothing before, classic answers a CONNECT_ACK without the flag 1 (accepted).
 //!
 //! Each request opens a stream: its id is exactly one more than the last, otherwise the connection is closed. This is
-//! the classic nucleus's rule, kept here because a client must hold it for both. A subscription's stream stays open
-//! until the client sends the flag 2 (terminate) on it. An operation that is not served answers `ServiceError`.
-//! Errors carry `_message` and `_errorCode` (not `message`) and the header `service-model-type`.
+//! the classic nucleus's rule, kept on lite because a client must hold it for both. A subscription's stream stays open
+//! until the client sends the flag 2 (terminate) on it; other answers carry that flag on classic, and 0 on lite.
 //!
-//! A frame over 10,000 bytes, and a publish over 7,311 bytes of payload, close the connection with all subscriptions.
+//! | | lite | classic |
+//! |---|---|---|
+//! | an error's payload | `_message`, `_errorCode` | `message`; `resourceType`, `resourceName` |
+//! | an operation that is not served | `ServiceError` | an error without `service-model-type`: `error`, `message` |
+//! | a request that is no JSON object | `ServiceError` | `InternalServerError` as plain text, without a type |
+//! | a publish that is too large | closes the connection with all subscriptions | `ServiceError` |
+//!
+//! | operations | module |
+//! |---|---|
+//! | PublishToIoTCore, SubscribeToIoTCore | `iot_core` |
+//! | GetConfiguration, UpdateConfiguration, SubscribeToConfigurationUpdate | `configuration` |
+//! | PublishToTopic, SubscribeToTopic | `pubsub` |
+//! | UpdateState; classic: component updates, validity reports, Pause/ResumeComponent, PutComponentMetric | `lifecycle` |
+//! | classic: GetThingShadow, UpdateThingShadow, DeleteThingShadow, ListNamedShadowsForThing | `shadows` |
+//! | classic: GetSecretValue | `secret` |
+//!
+//! Not served, though both real runtimes do: RestartComponent, CreateLocalDeployment, ValidateAuthorizationToken.
 
-use super::component::{Components, ListenError, ReportedState};
+mod configuration;
+mod iot_core;
+mod lifecycle;
+mod pubsub;
+mod secret;
+mod shadows;
+
+use super::component::Components;
 use super::frame::{self, Frame, FrameError};
-use super::link::{Inbound, Link, LinkError};
-use super::policy;
+use super::gate::{Entered, Gate};
+use super::link::{Link, LinkError};
+use super::local::LocalBus;
+use super::local_shadows::LocalShadows;
+use super::policy::Service;
+use super::profile::Profile;
+use super::secrets::Secrets;
+use super::updates::{Question, Updates};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
@@ -22,7 +51,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
@@ -30,30 +59,37 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Connections at a time (lite's `GGL_IPC_MAX_CLIENTS`).
-const MAX_CLIENTS: usize = 50;
-/// Largest payload that lite's PublishToIoTCore takes, bytes (measured; base64 makes 9,748 of them).
-pub const MAX_OUTBOUND: usize = 7_311;
-/// Open streams of one connection.
-const MAX_STREAMS: usize = 128;
+/// Open streams of one connection; neither real runtime has this bound.
+const MAX_STREAMS: usize = 256;
 /// Frames waiting for a component to read them; then whoever wants to send waits.
 const QUEUE: usize = 64;
 const EVENTS: usize = 64;
 /// A component that takes nothing for so long is disconnected.
 const WRITE: Duration = Duration::from_secs(30);
+/// Frames that wait are written together up to this many bytes.
+const WRITE_TOGETHER: usize = 64 * 1024;
+const READ_BUFFER: usize = 16 * 1024;
 /// A new connection says CONNECT within this time.
 const GREETING: Duration = Duration::from_secs(10);
 
 /// What every connection shares.
 pub(super) struct Shared {
     pub(super) thing_name: String,
+    pub(super) profile: Profile,
     pub(super) components: Components,
     pub(super) link: Link,
+    pub(super) local: LocalBus,
+    pub(super) shadows: LocalShadows,
+    pub(super) secrets: Secrets,
+    pub(super) updates: Updates,
+    /// Shut while the nucleus restarts.
+    pub(super) gate: Gate,
 }
 
 /// Accepts connections until `end`.
 pub(super) async fn serve(listener: UnixListener, shared: Arc<Shared>, tasks: TaskTracker, end: CancellationToken) {
-    let room = Arc::new(Semaphore::new(MAX_CLIENTS));
+    let most = shared.profile.limits().ipc_connections;
+    let room = Arc::new(Semaphore::new(most));
     loop {
         let accepted = tokio::select! {
             () = end.cancelled() => return,
@@ -68,38 +104,50 @@ pub(super) async fn serve(listener: UnixListener, shared: Arc<Shared>, tasks: Ta
             }
         };
         let Ok(permit) = room.clone().try_acquire_owned() else {
-            tracing::warn!("more than {MAX_CLIENTS} IPC connections");
+            tracing::warn!("more than {most} IPC connections");
             continue;
         };
+        let Some(entered) = shared.gate.enter() else { continue };
         let (shared, end) = (shared.clone(), end.clone());
         tasks.spawn(async move {
             let _permit = permit;
             tokio::select! {
                 () = end.cancelled() => {}
-                () = converse(stream, shared) => {}
+                () = converse(stream, shared, entered) => {}
             }
         });
     }
 }
 
 /// One connection, from its greeting to its end.
-async fn converse(stream: UnixStream, shared: Arc<Shared>) {
-    let (mut from, to) = stream.into_split();
-    let greeting = tokio::time::timeout(GREETING, Frame::read(&mut from)).await;
+async fn converse(stream: UnixStream, shared: Arc<Shared>, mut entered: Entered) {
+    let max = shared.profile.limits().frame;
+    let (from, to) = stream.into_split();
+    let mut from = BufReader::with_capacity(READ_BUFFER, from);
+    let greeting = tokio::time::timeout(GREETING, Frame::read(&mut from, max)).await;
     let frame = match greeting {
         Ok(Ok(Some(frame))) => frame,
         Ok(Ok(None)) => return,
         Ok(Err(error)) => return tracing::warn!(%error, "IPC connection closed before it was authenticated"),
         Err(_) => return tracing::warn!("IPC connection closed: no CONNECT within {} s", GREETING.as_secs()),
     };
-    let (component, token) = match authenticate(&frame, &shared.components) {
-        Ok(pair) => pair,
-        Err(reason) => return tracing::warn!(reason, "IPC connection refused"),
-    };
     let (queue, frames) = mpsc::channel(QUEUE);
-    let writer = AbortOnDrop(tokio::spawn(write(to, frames)).abort_handle());
+    let writer = tokio::spawn(write(to, frames));
+    let ack = |flags, headers: &[(&str, &str)]| frame::encode(frame::CONNECT_ACK, flags, 0, headers, Vec::new(), max);
+    let (component, token) = match authenticate(&frame, &shared.components, shared.profile) {
+        Ok(pair) => pair,
+        Err(reason) => {
+            tracing::warn!(reason, "IPC connection refused");
+            if let Some(ack) = ack(0, &[]).filter(|_| shared.profile == Profile::Classic) {
+                let _ = queue.send(ack).await;
+            }
+            // The writer ends with its queue, after the answer.
+            return;
+        }
+    };
     let svcuid = token.as_deref().map(|t| ("svcuid", t));
-    let ack = frame::encode(frame::CONNECT_ACK, frame::CONNECTION_ACCEPTED, 0, svcuid.as_slice(), Vec::new());
+    let ack = ack(frame::CONNECTION_ACCEPTED, svcuid.as_slice());
+    let writer = AbortOnDrop(writer.abort_handle());
     let mut connection =
         Connection { component, shared, queue, last_stream: 0, streams: HashMap::new(), _writer: writer };
     connection.send(ack).await;
@@ -109,7 +157,8 @@ async fn converse(stream: UnixStream, shared: Arc<Shared>) {
         let frame = tokio::select! {
             // The writer is gone: the component closed its side, or takes nothing.
             () = queue.closed() => break,
-            frame = Frame::read(&mut from) => frame,
+            () = entered.shut() => break,
+            frame = Frame::read(&mut from, max) => frame,
         };
         let outcome = match frame {
             Ok(Some(frame)) => connection.handle(frame).await,
@@ -129,11 +178,16 @@ async fn converse(stream: UnixStream, shared: Arc<Shared>) {
 }
 
 /// The component's name, and a fresh token when it came by name.
-fn authenticate(frame: &Frame, components: &Components) -> Result<(String, Option<String>), &'static str> {
+fn authenticate(
+    frame: &Frame,
+    components: &Components,
+    profile: Profile,
+) -> Result<(String, Option<String>), &'static str> {
     if frame.kind != frame::CONNECT || frame.stream != 0 || frame.flags != 0 {
         return Err("the first message is not a CONNECT on stream 0 without flags");
     }
-    if frame.version.as_deref().is_some_and(|v| v != "0.1.0") {
+    let version = frame.version.as_deref().or((profile == Profile::Lite).then_some("0.1.0"));
+    if version != Some("0.1.0") {
         return Err("the protocol version is not 0.1.0");
     }
     let payload: Value = serde_json::from_slice(&frame.payload).map_err(|_| "the CONNECT payload is no JSON")?;
@@ -141,23 +195,24 @@ fn authenticate(frame: &Frame, components: &Components) -> Result<(String, Optio
     match (text("authToken")?, text("componentName")?) {
         (Some(token), name) => {
             let component = components.by_token(token).ok_or("the token is not known")?;
-            if name.is_some_and(|name| name != component) {
+            if profile == Profile::Lite && name.is_some_and(|name| name != component) {
                 return Err("the component name does not belong to the token");
             }
             Ok((component, None))
         }
-        (None, Some(name)) => {
+        (None, Some(name)) if profile.reconnects_by_name() => {
             let token = new_token().ok_or("no random numbers")?;
             if !components.add_token(name, token.clone()) {
                 return Err("the component is not known");
             }
             Ok((name.to_owned(), Some(token)))
         }
+        (None, Some(_)) => Err("a component of the classic nucleus needs its token"),
         (None, None) => Err("neither authToken nor componentName"),
     }
 }
 
-/// A token in lite's format: 16 characters of base64. `None` when the system has no random numbers.
+/// A token of 16 characters of base64, as lite's. `None` when the system has no random numbers.
 pub(super) fn new_token() -> Option<String> {
     let mut bytes = [0; 12];
     getrandom::fill(&mut bytes).ok()?;
@@ -165,8 +220,15 @@ pub(super) fn new_token() -> Option<String> {
 }
 
 async fn write(mut to: OwnedWriteHalf, mut frames: mpsc::Receiver<Bytes>) {
+    let mut together = Vec::new();
     while let Some(frame) = frames.recv().await {
-        match tokio::time::timeout(WRITE, to.write_all(&frame)).await {
+        together.clear();
+        together.extend_from_slice(&frame);
+        while together.len() < WRITE_TOGETHER {
+            let Ok(frame) = frames.try_recv() else { break };
+            together.extend_from_slice(&frame);
+        }
+        match tokio::time::timeout(WRITE, to.write_all(&together)).await {
             Ok(Ok(())) => {}
             Ok(Err(_)) => return,
             Err(_) => return tracing::warn!("a component takes nothing for {} s: disconnected", WRITE.as_secs()),
@@ -180,9 +242,20 @@ struct Close(String);
 /// What is answered instead of a result.
 enum Refusal {
     Service(String),
-    Unauthorized,
-    NotFound(&'static str),
-    InvalidArguments(&'static str),
+    Unauthorized(String),
+    NotFound {
+        message: String,
+        kind: &'static str,
+        name: String,
+    },
+    InvalidArguments(String),
+    Conflict(String),
+    /// Classic: an UpdateConfiguration that came too late.
+    FailedUpdateCondition(String),
+    /// Classic: what its handlers throw and nobody has modelled.
+    Internal,
+    /// No operation of this runtime.
+    Unsupported,
     /// No answer at all: the connection ends.
     Close(String),
 }
@@ -190,6 +263,26 @@ enum Refusal {
 impl From<LinkError> for Refusal {
     fn from(error: LinkError) -> Self {
         Refusal::Service(error.to_string())
+    }
+}
+
+impl Refusal {
+    /// What lite and classic say alike of a missing configuration key.
+    fn no_key() -> Self {
+        Self::NotFound { message: "Key not found".into(), kind: "Configuration", name: String::new() }
+    }
+
+    /// The model's name and message; `None` for what has no model.
+    fn model(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::Service(message) => Some(("ServiceError", message)),
+            Self::Unauthorized(message) => Some(("UnauthorizedError", message)),
+            Self::NotFound { message, .. } => Some(("ResourceNotFoundError", message)),
+            Self::InvalidArguments(message) => Some(("InvalidArgumentsError", message)),
+            Self::Conflict(message) => Some(("ConflictError", message)),
+            Self::FailedUpdateCondition(message) => Some(("FailedUpdateConditionCheckError", message)),
+            Self::Internal | Self::Unsupported | Self::Close(_) => None,
+        }
     }
 }
 
@@ -203,14 +296,16 @@ impl Drop for AbortOnDrop {
 
 /// An open subscription.
 struct Stream {
-    kind: StreamKind,
-    id: u64,
+    source: Source,
     _forwarder: AbortOnDrop,
 }
 
-enum StreamKind {
-    IotCore,
-    Configuration,
+/// Where its events come from.
+enum Source {
+    IotCore(u64),
+    Configuration { component: String, id: u64 },
+    Local(u64),
+    Question(Question, u64),
 }
 
 struct Connection {
@@ -226,7 +321,7 @@ impl Connection {
     async fn handle(&mut self, frame: Frame) -> Result<(), Close> {
         match frame.kind {
             frame::PING => {
-                let answer = frame::encode(frame::PING_RESPONSE, 0, 0, &[], frame.payload.to_vec());
+                let answer = frame::encode(frame::PING_RESPONSE, 0, 0, &[], frame.payload.to_vec(), self.max_frame());
                 self.send(answer).await;
                 return Ok(());
             }
@@ -253,149 +348,117 @@ impl Connection {
         let operation = frame.operation.as_deref().unwrap_or_default();
         let outcome = match serde_json::from_slice(&frame.payload) {
             Ok(request @ Value::Object(_)) => self.operate(operation, &request, frame.stream).await,
+            Ok(_) | Err(_) if self.is_classic() => Err(Refusal::Internal),
             Ok(_) | Err(_) => Err(Refusal::Service("The payload is not a JSON object.".into())),
         };
-        let (code, message) = match outcome {
-            Ok(()) => return Ok(()),
-            Err(Refusal::Close(reason)) => return Err(Close(reason)),
-            Err(Refusal::Service(message)) => ("ServiceError", message),
-            Err(Refusal::Unauthorized) => ("UnauthorizedError", "IPC Operation not authorized.".into()),
-            Err(Refusal::NotFound(message)) => ("ResourceNotFoundError", message.to_owned()),
-            Err(Refusal::InvalidArguments(message)) => ("InvalidArgumentsError", message.to_owned()),
-        };
-        tracing::debug!(component = self.component, operation, code, message, "IPC request refused");
-        let model = format!("aws.greengrass#{code}");
-        let headers = [(":content-type", "application/json"), ("service-model-type", model.as_str())];
-        let payload = json!({"_message": message, "_errorCode": code}).to_string().into_bytes();
-        let answer = frame::encode(frame::APPLICATION_ERROR, frame::TERMINATE_STREAM, frame.stream, &headers, payload);
-        self.send(answer).await;
-        Ok(())
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(Refusal::Close(reason)) => Err(Close(reason)),
+            Err(refusal) => {
+                self.refuse(frame.stream, operation, &refusal).await;
+                Ok(())
+            }
+        }
     }
 
     async fn operate(&mut self, operation: &str, request: &Value, stream: i32) -> Result<(), Refusal> {
-        match operation.strip_prefix("aws.greengrass#") {
-            Some("PublishToIoTCore") => self.publish(operation, request, stream).await,
-            Some("SubscribeToIoTCore") => self.subscribe(operation, request, stream).await,
-            Some("GetConfiguration") => self.get_configuration(request, stream).await,
-            Some("UpdateConfiguration") => self.update_configuration(request, stream).await,
-            Some("SubscribeToConfigurationUpdate") => self.subscribe_to_configuration(request, stream).await,
-            Some("UpdateState") => self.update_state(request, stream).await,
-            _ => Err(Refusal::Service(format!("Unsupported operation {operation:.80}."))),
-        }
-    }
-
-    async fn publish(&mut self, operation: &str, request: &Value, stream: i32) -> Result<(), Refusal> {
-        let topic = topic_name(request)?;
-        let qos1 = qos(request)?;
-        let payload = match request.get("payload") {
-            None | Some(Value::Null) => Vec::new(),
-            Some(Value::String(text)) => {
-                BASE64_STANDARD.decode(text).map_err(|_| Refusal::Service("Payload is not valid base64.".into()))?
+        let Some(name) = operation.strip_prefix("aws.greengrass#") else { return Err(Refusal::Unsupported) };
+        match name {
+            "PublishToIoTCore" => self.publish_to_iot_core(operation, request, stream).await,
+            "SubscribeToIoTCore" => self.subscribe_to_iot_core(operation, request, stream).await,
+            "PublishToTopic" => self.publish_to_topic(operation, request, stream).await,
+            "SubscribeToTopic" => self.subscribe_to_topic(operation, request, stream).await,
+            "GetConfiguration" => self.get_configuration(request, stream).await,
+            "UpdateConfiguration" => self.update_configuration(request, stream).await,
+            "SubscribeToConfigurationUpdate" => self.subscribe_to_configuration(request, stream).await,
+            "UpdateState" => self.update_state(request, stream).await,
+            _ if !self.is_classic() => Err(Refusal::Unsupported),
+            "GetThingShadow" | "UpdateThingShadow" | "DeleteThingShadow" => {
+                self.thing_shadow(operation, request, stream).await
             }
-            Some(_) => return Err(Refusal::Service("Received invalid parameters.".into())),
-        };
-        if payload.len() > MAX_OUTBOUND {
-            return Err(Refusal::Close(format!("a publish of {} bytes; {MAX_OUTBOUND} fit", payload.len())));
+            "ListNamedShadowsForThing" => self.list_named_shadows(operation, request, stream).await,
+            "GetSecretValue" => self.get_secret_value(operation, request, stream).await,
+            "SubscribeToComponentUpdates" => self.subscribe_to_component_updates(stream).await,
+            "DeferComponentUpdate" => self.defer_component_update(request, stream).await,
+            "SubscribeToValidateConfigurationUpdates" => self.subscribe_to_validation(stream).await,
+            "SendConfigurationValidityReport" => self.report_validity(request, stream).await,
+            "PauseComponent" | "ResumeComponent" => self.pause_or_resume(operation, request, stream).await,
+            "PutComponentMetric" => self.put_component_metric(operation, request, stream).await,
+            _ => Err(Refusal::Unsupported),
         }
-        self.authorize(operation, topic)?;
-        self.shared.link.publish(topic, payload, qos1)?;
-        self.answer(stream, "PublishToIoTCoreResponse", &json!({})).await
     }
 
-    async fn subscribe(&mut self, operation: &str, request: &Value, stream: i32) -> Result<(), Refusal> {
-        let filter = topic_name(request)?;
-        let qos1 = qos(request)?;
-        self.authorize(operation, filter)?;
-        self.room_for_a_stream()?;
-        let (to, messages) = mpsc::channel::<Inbound>(EVENTS);
-        let id = self.shared.link.subscribe(filter, qos1, to)?;
-        // Answered first, forwarded afterwards: an event must never come before the answer.
-        let answered = self.answer(stream, "SubscribeToIoTCoreResponse", &json!({})).await;
-        let event = |message: Inbound| {
-            let payload = BASE64_STANDARD.encode(&message.payload);
-            json!({"message": {"topicName": message.topic, "payload": payload}})
+    async fn refuse(&self, stream: i32, operation: &str, refusal: &Refusal) {
+        const JSON: (&str, &str) = (":content-type", "application/json");
+        let send = async |headers: &[(&str, &str)], payload: Vec<u8>| {
+            let kind = frame::APPLICATION_ERROR;
+            let answer = frame::encode(kind, frame::TERMINATE_STREAM, stream, headers, payload, self.max_frame());
+            self.send(answer).await;
         };
-        self.forward(stream, StreamKind::IotCore, id, messages, "IoTCoreMessage", event);
-        answered
+        let unsupported = format!("{operation:.80} is an unsupported operation.");
+        let Some((code, message)) = refusal.model().or((!self.is_classic()).then_some(("ServiceError", &*unsupported)))
+        else {
+            tracing::debug!(component = self.component, operation, "IPC request refused");
+            return match refusal {
+                Refusal::Unsupported => {
+                    let payload = json!({"error": "Unsupported Operation", "message": unsupported});
+                    send(&[JSON], payload.to_string().into_bytes()).await;
+                }
+                _ => send(&[(":content-type", "text/plain")], b"InternalServerError".to_vec()).await,
+            };
+        };
+        tracing::debug!(component = self.component, operation, code, message, "IPC request refused");
+        let payload = match refusal {
+            _ if !self.is_classic() => json!({"_message": message, "_errorCode": code}),
+            Refusal::NotFound { kind, name, .. } => {
+                json!({"message": message, "resourceType": kind, "resourceName": name})
+            }
+            _ => json!({ "message": message }),
+        };
+        let model = format!("aws.greengrass#{code}");
+        send(&[JSON, ("service-model-type", &model)], payload.to_string().into_bytes()).await;
     }
 
-    async fn get_configuration(&mut self, request: &Value, stream: i32) -> Result<(), Refusal> {
-        let name = component_name(request, &self.component)?;
-        let path = key_path(request)?;
-        let value = self.shared.components.read(name, &path).ok_or(Refusal::NotFound("Key not found."))?;
-        let value = match (path.last(), value) {
-            // A leaf comes wrapped into a map with its own key.
-            (Some(key), value) if !value.is_object() => json!({ key: value }),
-            (_, value) => value,
-        };
-        self.answer(stream, "GetConfigurationResponse", &json!({"componentName": name, "value": value})).await
+    fn is_classic(&self) -> bool {
+        self.shared.profile == Profile::Classic
     }
 
-    async fn update_configuration(&mut self, request: &Value, stream: i32) -> Result<(), Refusal> {
-        let invalid = Refusal::InvalidArguments("Received invalid parameters.");
-        let path = key_path(request).map_err(|_| Refusal::InvalidArguments("Received invalid parameters."))?;
-        let Some(value) = request.get("valueToMerge").filter(|v| !v.is_null()).cloned() else { return Err(invalid) };
-        // Lite takes a JSON float only: 1700000000.0, not 1700000000.
-        let Some(seconds) = request.get("timestamp").and_then(|t| t.as_f64().filter(|_| t.is_f64())) else {
-            return Err(invalid);
-        };
-        let protected = path.first().is_some_and(|key| key == "accessControl")
-            || path.is_empty() && value.get("accessControl").is_some();
-        if protected {
-            return Err(Refusal::InvalidArguments("Config update is not allowed for following field [accessControl]"));
+    fn max_frame(&self) -> usize {
+        self.shared.profile.limits().frame
+    }
+
+    fn authorize(&self, service: Service, operation: &str, resource: &str) -> Result<(), Refusal> {
+        if self.shared.components.allows(&self.component, service, operation, resource) {
+            return Ok(());
         }
-        // A float that does not fit is clamped by `as`.
-        let at_ms = (seconds * 1_000.0) as i64;
-        self.shared
-            .components
-            .merge(&self.component, &path, value, at_ms)
-            .map_err(|error| Refusal::Service(format!("Failed to update the configuration: {error}.")))?;
-        self.answer(stream, "UpdateConfigurationResponse", &json!({})).await
-    }
-
-    async fn subscribe_to_configuration(&mut self, request: &Value, stream: i32) -> Result<(), Refusal> {
-        let name = component_name(request, &self.component)?.to_owned();
-        if name != self.component {
-            return Err(Refusal::Service("Only the own configuration is served by this stand-in.".into()));
-        }
-        let path = key_path(request)?;
-        self.room_for_a_stream()?;
-        let (to, changes) = mpsc::channel(EVENTS);
-        let id = self.shared.components.listen(&name, path, to).map_err(|error| match error {
-            ListenError::NotFound => Refusal::NotFound("Key not found"),
-            ListenError::TooMany => Refusal::Service("Failed to subscribe to configuration update.".into()),
-        })?;
-        let answered = self.answer(stream, "SubscribeToConfigurationUpdateResponse", &json!({})).await;
-        let event =
-            move |path: Vec<String>| json!({"configurationUpdateEvent": {"componentName": name, "keyPath": path}});
-        self.forward(stream, StreamKind::Configuration, id, changes, "ConfigurationUpdateEvents", event);
-        answered
-    }
-
-    async fn update_state(&mut self, request: &Value, stream: i32) -> Result<(), Refusal> {
-        let state = match request.get("state").and_then(Value::as_str) {
-            Some("RUNNING") => ReportedState::Running,
-            Some("ERRORED") => ReportedState::Errored,
-            _ => return Err(Refusal::InvalidArguments("Invalid component state.")),
-        };
-        self.shared.components.report(&self.component, state);
-        self.answer(stream, "UpdateStateResponse", &json!({})).await
-    }
-
-    fn authorize(&self, operation: &str, resource: &str) -> Result<(), Refusal> {
-        let access = self.shared.components.read(&self.component, &["accessControl".to_owned()]);
-        let allowed = access.is_some_and(|access| {
-            policy::allows(&access, policy::MQTT_PROXY, operation, resource, &self.shared.thing_name)
-        });
-        allowed.then_some(()).ok_or(Refusal::Unauthorized)
+        Err(Refusal::Unauthorized(match self.shared.profile {
+            Profile::Lite => "IPC Operation not authorized.".into(),
+            Profile::Classic => {
+                let (component, service) = (&self.component, service.id());
+                format!(
+                    "Principal {component} is not authorized to perform {service}:{operation} on resource {resource}"
+                )
+            }
+        }))
     }
 
     fn room_for_a_stream(&self) -> Result<(), Refusal> {
         if self.streams.len() < MAX_STREAMS { Ok(()) } else { Err(Refusal::Service("Too many open streams.".into())) }
     }
 
+    /// Answers a request that is done with it.
     async fn answer(&self, stream: i32, model: &str, payload: &Value) -> Result<(), Refusal> {
-        let frame = message(stream, model, payload);
+        let flags = if self.is_classic() { frame::TERMINATE_STREAM } else { 0 };
+        self.answer_with(flags, stream, model, payload).await
+    }
+
+    /// Answers a request whose stream stays open.
+    async fn answer_open(&self, stream: i32, model: &str) -> Result<(), Refusal> {
+        self.answer_with(0, stream, model, &json!({})).await
+    }
+
+    async fn answer_with(&self, flags: i32, stream: i32, model: &str, payload: &Value) -> Result<(), Refusal> {
+        let frame = message(flags, stream, model, payload, self.max_frame());
         let frame = frame.ok_or_else(|| Refusal::Service("The answer does not fit into the IPC buffer.".into()))?;
         self.send(Some(frame)).await;
         Ok(())
@@ -405,16 +468,15 @@ impl Connection {
     fn forward<T: Send + 'static>(
         &mut self,
         stream: i32,
-        kind: StreamKind,
-        id: u64,
+        source: Source,
         mut events: mpsc::Receiver<T>,
         model: &'static str,
         to_json: impl Fn(T) -> Value + Send + 'static,
     ) {
-        let queue = self.queue.clone();
+        let (queue, max) = (self.queue.clone(), self.max_frame());
         let task = tokio::spawn(async move {
             while let Some(event) = events.recv().await {
-                let Some(frame) = message(stream, model, &to_json(event)) else {
+                let Some(frame) = message(0, stream, model, &to_json(event), max) else {
                     tracing::warn!(model, "an event does not fit into the IPC buffer");
                     continue;
                 };
@@ -423,8 +485,7 @@ impl Connection {
                 }
             }
         });
-        let forwarder = AbortOnDrop(task.abort_handle());
-        self.streams.insert(stream, Stream { kind, id, _forwarder: forwarder });
+        self.streams.insert(stream, Stream { source, _forwarder: AbortOnDrop(task.abort_handle()) });
     }
 
     /// `None`: nothing that fits a frame, which only our own constants decide.
@@ -436,9 +497,11 @@ impl Connection {
     }
 
     fn release(&self, stream: Stream) {
-        match stream.kind {
-            StreamKind::IotCore => self.shared.link.unsubscribe(stream.id),
-            StreamKind::Configuration => self.shared.components.unlisten(&self.component, stream.id),
+        match stream.source {
+            Source::IotCore(id) => self.shared.link.unsubscribe(id),
+            Source::Configuration { component, id } => self.shared.components.unlisten(&component, id),
+            Source::Local(id) => self.shared.local.unsubscribe(id),
+            Source::Question(question, id) => self.shared.updates.unlisten(question, id),
         }
     }
 
@@ -450,47 +513,21 @@ impl Connection {
     }
 }
 
-fn message(stream: i32, model: &str, payload: &Value) -> Option<Bytes> {
+fn message(flags: i32, stream: i32, model: &str, payload: &Value, max: usize) -> Option<Bytes> {
     let model = format!("aws.greengrass#{model}");
     let headers = [(":content-type", "application/json"), ("service-model-type", model.as_str())];
-    frame::encode(frame::APPLICATION_MESSAGE, 0, stream, &headers, payload.to_string().into_bytes())
+    frame::encode(frame::APPLICATION_MESSAGE, flags, stream, &headers, payload.to_string().into_bytes(), max)
 }
 
-fn topic_name(request: &Value) -> Result<&str, Refusal> {
-    request
-        .get("topicName")
-        .and_then(Value::as_str)
-        .ok_or_else(|| Refusal::Service("Received invalid parameters.".into()))
-}
-
-/// True for QoS 1; 0 when absent. Given as number or text; AWS IoT has no QoS 2.
-fn qos(request: &Value) -> Result<bool, Refusal> {
-    let qos = match request.get("qos") {
-        None | Some(Value::Null) => Some(0),
-        Some(Value::String(text)) => text.parse().ok(),
-        Some(value) => value.as_i64(),
-    };
-    match qos {
-        Some(0) => Ok(false),
-        Some(1) => Ok(true),
-        _ => Err(Refusal::Service("'qos' not a valid value.".into())),
-    }
-}
-
-fn component_name<'a>(request: &'a Value, own: &'a str) -> Result<&'a str, Refusal> {
-    match request.get("componentName") {
-        None | Some(Value::Null) => Ok(own),
-        Some(Value::String(name)) => Ok(name),
+/// A text in a request; `None` when it is absent or null.
+fn optional_text<'a>(request: &'a Value, key: &str) -> Result<Option<&'a str>, Refusal> {
+    match request.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
         Some(_) => Err(Refusal::Service("Received invalid parameters.".into())),
     }
 }
 
-fn key_path(request: &Value) -> Result<Vec<String>, Refusal> {
-    let list = match request.get("keyPath") {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Array(list)) => list,
-        Some(_) => return Err(Refusal::Service("Received invalid parameters.".into())),
-    };
-    let keys: Option<Vec<String>> = list.iter().map(|key| key.as_str().map(str::to_owned)).collect();
-    keys.ok_or_else(|| Refusal::Service("Received invalid parameters.".into()))
+fn epoch_seconds() -> i64 {
+    jiff::Timestamp::now().as_second()
 }

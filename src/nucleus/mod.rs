@@ -1,11 +1,13 @@
-//! The stand-in Greengrass nucleus, lite profile: what the demo and the tests run the gateway against.
+//! The stand-in Greengrass nucleus, as `lite` or `classic`: what the demo and the tests run the gateway against.
 //!
 //! ```text
 //! component ──IPC, Unix socket──▶ ipc ──▶ link ──MQTT, TCP──▶ broker ◀──MQTT── any client: "the cloud"
 //!                                  │                           ▲
 //!                                  └─▶ component (configuration)└── shadow service
 //! ```
-//! - `ipc`: the event-stream protocol, tokens, `accessControl`, lite's operations, sizes and answers;
+//! - `profile`: how the two runtimes differ;
+//! - `ipc`: the event-stream protocol, tokens, `accessControl`, the runtime's operations, sizes and answers;
+//! - `local`, `local_shadows`, `secrets`, `updates`: what components reach without the cloud;
 //! - `link`: the nucleus's MQTT connection, with lite's limits; it can be cut and restored;
 //! - `broker`: the crate `mqtt5`, embedded on a loopback port, or any other broker by address;
 //! - [`shadow`]: the Device Shadow service, an MQTT client of the same broker;
@@ -13,36 +15,60 @@
 //!
 //! Nothing between component and cloud is short-circuited: every byte goes over the IPC socket and over TCP.
 //!
-//! What it does not do: start or stop components, TLS and certificates, IoT policies, Jobs, rules, throttling, local
-//! pub/sub, everything that only the classic nucleus has. State is in memory and ends with it.
+//! What it does not do: start or stop components, TLS and certificates, IoT policies, Jobs, rules, local deployments,
+//! synchronization of local shadows with the cloud. State is in memory and ends with it.
 
 mod broker;
+mod command;
 mod component;
 mod configuration;
 mod control;
+pub mod faults;
 mod frame;
+mod front;
+mod gate;
 mod ipc;
 mod link;
+mod local;
+mod local_shadows;
+mod packet;
 mod policy;
+mod profile;
+mod quota;
+mod runner;
+mod script;
+mod secrets;
 pub mod shadow;
 mod topic;
+mod updates;
 
 pub use self::component::ReportedState;
 pub use self::configuration::ConfigurationError;
-pub use self::ipc::MAX_OUTBOUND;
+pub use self::front::QuotaStatus;
 pub use self::link::{LinkStatus, MAX_IN_FLIGHT, MAX_INBOUND, MAX_SUBSCRIPTIONS};
+pub use self::profile::{Limits, Profile};
+pub use self::quota::Quotas;
+pub use self::runner::recipe::architecture;
+pub use self::runner::{Recipe, RunnerConfig, RunnerError, RunnerState, RunnerStatus};
+pub use self::script::{Script, ScriptError};
+pub use self::secrets::{MAX_SECRET, Secret, SecretError, SecretValue};
+pub use self::updates::{UpdateOutcome, Validity};
 
-use self::broker::EmbeddedBroker;
+use self::broker::{Backend, Broker};
 use self::component::Components;
-use self::configuration::Configuration;
+use self::configuration::Rules;
+use self::faults::{FaultStatus, Faults};
+use self::gate::Gate;
 use self::ipc::Shared;
 use self::link::Link;
+use self::runner::Runner;
+use self::secrets::Secrets;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch;
@@ -74,10 +100,21 @@ pub struct NucleusConfig {
     pub region: String,
     /// The components that may connect.
     pub components: Vec<ComponentConfig>,
+    /// Which runtime is played.
+    pub profile: Profile,
+    /// The classic nucleus's `interpolateComponentConfiguration`: `{iot:thingName}` in a deployed configuration is
+    /// replaced. Without it that happens in `accessControl` for MQTT only. Lite has no such choice.
+    pub interpolate: bool,
+    /// What the classic nucleus's secret manager holds.
+    pub secrets: Vec<Secret>,
+    /// What AWS allows; `None`: everything, for benchmarks. The broker's quotas are those of the embedded one.
+    pub quotas: Option<Quotas>,
+    /// The things that are registered.
+    pub things: shadow::Things,
 }
 
 impl NucleusConfig {
-    /// One component, an embedded broker on a free port, no control socket, region `eu-central-1`.
+    /// Lite, one component, an embedded broker on a free port, no control socket, region `eu-central-1`, no secrets.
     pub fn new(ipc_socket: impl Into<PathBuf>, thing_name: impl Into<String>, component: ComponentConfig) -> Self {
         Self {
             ipc_socket: ipc_socket.into(),
@@ -87,6 +124,11 @@ impl NucleusConfig {
             thing_name: thing_name.into(),
             region: "eu-central-1".into(),
             components: vec![component],
+            profile: Profile::default(),
+            interpolate: false,
+            secrets: Vec::new(),
+            quotas: Some(Quotas::default()),
+            things: shadow::Things::default(),
         }
     }
 }
@@ -143,9 +185,15 @@ pub enum NucleusError {
         /// What is wrong.
         error: ConfigurationError,
     },
+    /// A secret is not one.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// There is no such component.
     #[error("there is no component {0}")]
     NoComponent(String),
+    /// A fault cannot be put in force.
+    #[error("{0}")]
+    Fault(String),
     /// No random numbers for a token.
     #[error("the system gives no random numbers for a token")]
     Random,
@@ -155,13 +203,35 @@ pub enum NucleusError {
 }
 
 /// What the nucleus is doing.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
+    /// The runtime that is played.
+    pub profile: Profile,
     /// The connection to the broker.
     pub link: LinkStatus,
     /// Each component's state as it reported it, and its open IPC connections.
     pub components: BTreeMap<String, ComponentStatus>,
+    /// Local publish/subscribe.
+    pub local: LocalStatus,
+    /// The names of the secrets; their values are shown nowhere.
+    pub secrets: Vec<String>,
+    /// The faults in force, and what they did.
+    pub faults: FaultStatus,
+    /// What the embedded broker's quotas did; absent with another broker.
+    pub quotas: Option<QuotaStatus>,
+    /// The component's process, if the nucleus runs it.
+    pub runner: Option<RunnerStatus>,
+}
+
+/// What is known of local publish/subscribe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalStatus {
+    /// Open subscriptions.
+    pub subscriptions: usize,
+    /// Messages thrown away because a component did not read.
+    pub stalled: u64,
 }
 
 /// What is known of one component.
@@ -171,6 +241,8 @@ pub struct ComponentStatus {
     pub state: Option<ReportedState>,
     /// Open IPC connections.
     pub connections: usize,
+    /// Whether another component paused it (classic).
+    pub paused: bool,
 }
 
 /// A running stand-in nucleus. End it with [`Nucleus::shutdown`]; dropping it ends everything too, without waiting.
@@ -179,8 +251,7 @@ pub struct Nucleus {
     ipc_socket: SocketFile,
     control_socket: Option<SocketFile>,
     mqtt: (String, u16),
-    environment: BTreeMap<String, Vec<(String, String)>>,
-    broker: Option<EmbeddedBroker>,
+    environment: Arc<BTreeMap<String, Vec<(String, String)>>>,
     tasks: TaskTracker,
     end: CancellationToken,
 }
@@ -192,15 +263,20 @@ impl Nucleus {
         // Whatever fails below, what was started before it ends.
         let guard = end.clone().drop_guard();
         let tasks = TaskTracker::new();
-        let components = Components::default();
+        let (profile, interpolate) = (config.profile, config.interpolate);
+        let components = Components::new(Rules { profile, thing_name: config.thing_name.clone(), interpolate });
         let mut environment = BTreeMap::new();
         for component in &config.components {
             let now_ms = jiff::Timestamp::now().as_millisecond();
-            let tree = Configuration::deployed(&component.config, now_ms)
-                .map_err(|error| NucleusError::Configuration { component: component.name.clone(), error })?;
             let token = ipc::new_token().ok_or(NucleusError::Random)?;
             environment.insert(component.name.clone(), component_environment(&config, component, &token));
-            components.add(&component.name, token, tree);
+            components
+                .add(&component.name, token, &component.config, now_ms)
+                .map_err(|error| NucleusError::Configuration { component: component.name.clone(), error })?;
+        }
+        let secrets = Secrets::new(&config.region);
+        for secret in config.secrets {
+            secrets.put(secret)?;
         }
         let (listener, ipc_socket) = listen(&config.ipc_socket).await?;
         let (control, control_socket) = match &config.control_socket {
@@ -211,16 +287,17 @@ impl Nucleus {
             Some(address) => (None, address.clone()),
             None => {
                 let port = config.mqtt_port;
-                let started = EmbeddedBroker::start(port).await;
+                let started = Broker::start(port, config.quotas.clone(), &tasks, end.clone()).await;
                 let broker = started.map_err(|reason| NucleusError::Broker { port, reason })?;
                 let address: SocketAddr = broker.address();
-                (Some(broker), (address.ip().to_string(), address.port()))
+                (Some(Arc::new(broker)), (address.ip().to_string(), address.port()))
             }
         };
         let (host, port) = mqtt.clone();
+        let backend = broker.as_ref().map_or(Backend::Fixed(host.clone(), port), |broker| broker.backend());
         let (ready, mut shadows_ready) = watch::channel(false);
         let shadow_client = format!("{}-shadow-service", config.thing_name);
-        let shadows = shadow::serve(shadow_client, host.clone(), port, ready);
+        let shadows = shadow::serve(shadow_client, backend, config.things.clone(), config.quotas.clone(), ready);
         let ended = end.clone();
         tasks.spawn(async move {
             tokio::select! {
@@ -229,20 +306,45 @@ impl Nucleus {
             }
         });
         // As on AWS, the nucleus connects under the thing's name.
-        let (link, keep) = Link::start(config.thing_name.clone(), host.clone(), port, end.clone());
-        tasks.spawn(keep);
+        let faults = Arc::new(Faults::default());
+        let settings = link::Settings {
+            thing_name: config.thing_name.clone(),
+            host: host.clone(),
+            port,
+            profile: config.profile,
+            faults: faults.clone(),
+        };
+        let link = Link::start(settings, &tasks, end.clone());
         let ready = tokio::time::timeout(START, shadows_ready.wait_for(|ready| *ready)).await;
         if !matches!(ready, Ok(Ok(_))) || !link.reached(true, START).await {
             return Err(NucleusError::Unreachable { host, port });
         }
-        let shared = Arc::new(Shared { thing_name: config.thing_name.clone(), components, link });
-        let handle = NucleusHandle { shared: shared.clone() };
+        let shared = Arc::new(Shared {
+            thing_name: config.thing_name.clone(),
+            profile,
+            components,
+            link,
+            secrets,
+            local: Default::default(),
+            shadows: Default::default(),
+            updates: Default::default(),
+            gate: Gate::default(),
+        });
+        let environment = Arc::new(environment);
+        let handle = NucleusHandle {
+            shared: shared.clone(),
+            broker,
+            faults,
+            environment: environment.clone(),
+            profile,
+            runner: Arc::default(),
+        };
         tasks.spawn(ipc::serve(listener, shared, tasks.clone(), end.clone()));
         if let Some(control) = control {
             tasks.spawn(control::serve(control, handle.clone(), tasks.clone(), end.clone()));
         }
         guard.disarm();
-        Ok(Self { handle, ipc_socket, control_socket, mqtt, environment, broker, tasks, end })
+        Ok(Self { handle, ipc_socket, control_socket, mqtt, environment, tasks, end })
     }
 
     /// Where any MQTT client plays the cloud: host and port.
@@ -295,14 +397,16 @@ impl Nucleus {
         self.handle.status()
     }
 
-    /// Closes every connection, ends all tasks and the broker, and removes the sockets. Takes at most 5 s.
-    pub async fn shutdown(mut self) {
+    /// Closes every connection, ends all tasks and the broker, and removes the sockets. Takes at most 5 s, and
+    /// before that the time that a component under a runner takes to stop.
+    pub async fn shutdown(self) {
+        self.handle.stop_component().await;
         self.end.cancel();
         self.tasks.close();
         if tokio::time::timeout(SHUTDOWN, self.tasks.wait()).await.is_err() {
             tracing::warn!("the nucleus's tasks did not end in time");
         }
-        if let Some(broker) = self.broker.take() {
+        if let Some(broker) = &self.handle.broker {
             broker.shutdown().await;
         }
     }
@@ -328,6 +432,11 @@ impl Drop for SocketFile {
 #[derive(Clone)]
 pub struct NucleusHandle {
     shared: Arc<Shared>,
+    broker: Option<Arc<Broker>>,
+    faults: Arc<Faults>,
+    environment: Arc<BTreeMap<String, Vec<(String, String)>>>,
+    profile: Profile,
+    runner: Arc<OnceLock<Runner>>,
 }
 
 impl NucleusHandle {
@@ -359,11 +468,58 @@ impl NucleusHandle {
     pub fn status(&self) -> Status {
         let components = &self.shared.components;
         let one = |name: String| {
-            let status =
-                ComponentStatus { state: components.reported(&name), connections: components.connections(&name) };
+            let status = ComponentStatus {
+                state: components.reported(&name),
+                connections: components.connections(&name),
+                paused: components.paused(&name),
+            };
             (name, status)
         };
-        Status { link: self.shared.link.status(), components: components.names().into_iter().map(one).collect() }
+        let (subscriptions, stalled) = self.shared.local.status();
+        Status {
+            profile: self.shared.profile,
+            link: self.shared.link.status(),
+            components: components.names().into_iter().map(one).collect(),
+            local: LocalStatus { subscriptions, stalled },
+            secrets: self.shared.secrets.names().into_iter().map(|(name, _)| name).collect(),
+            faults: self.faults.status(),
+            quotas: self.broker.as_ref().map(|broker| broker.status()),
+            runner: self.runner_status(),
+        }
+    }
+
+    /// The runtime that is played.
+    pub fn profile(&self) -> Profile {
+        self.shared.profile
+    }
+
+    /// Adds a secret, or a new version of it: the value before becomes `AWSPREVIOUS`. Returns its ARN.
+    pub fn put_secret(&self, secret: Secret) -> Result<String, NucleusError> {
+        Ok(self.shared.secrets.put(secret)?)
+    }
+
+    /// Asks a component that subscribed to component updates whether a deployment may go on, and waits as the classic
+    /// nucleus does: up to `timeout` (`componentUpdatePolicy.timeoutInSeconds`, 60 s by default) for an answer, and
+    /// again after each deferral, of which there may be any number. On lite, and without a subscription, it may go on at
+    /// once. After the deployment call [`NucleusHandle::update_done`].
+    pub async fn propose_update(&self, component: &str, deployment_id: &str, timeout: Duration) -> UpdateOutcome {
+        self.shared.updates.propose(component, deployment_id, timeout).await
+    }
+
+    /// Tells a component that a deployment is done (`postUpdateEvent`).
+    pub fn update_done(&self, component: &str, deployment_id: &str) {
+        self.shared.updates.finish(component, deployment_id);
+    }
+
+    /// Asks a component that subscribed to it whether the configuration that a deployment brings is valid.
+    pub async fn validate_config(
+        &self,
+        component: &str,
+        deployment_id: &str,
+        config: &Value,
+        timeout: Duration,
+    ) -> Validity {
+        self.shared.updates.validate(component, deployment_id, config, timeout).await
     }
 
     /// The only component's name; `None` when there are several.
@@ -373,7 +529,7 @@ impl NucleusHandle {
     }
 }
 
-/// What nucleus lite's recipe runner sets, as far as it exists here.
+/// What the runtime sets for a component's process, as far as it exists here.
 fn component_environment(config: &NucleusConfig, component: &ComponentConfig, token: &str) -> Vec<(String, String)> {
     let socket = config.ipc_socket.to_string_lossy();
     let pairs = [
@@ -382,7 +538,7 @@ fn component_environment(config: &NucleusConfig, component: &ComponentConfig, to
         ("AWS_IOT_THING_NAME", &config.thing_name),
         ("AWS_REGION", &config.region),
         ("AWS_DEFAULT_REGION", &config.region),
-        ("GGC_VERSION", "2.6.0"),
+        ("GGC_VERSION", config.profile.version()),
         ("GREENGRASS_COMPONENT_VERSION", &component.version),
     ];
     pairs.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()

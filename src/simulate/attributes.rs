@@ -7,6 +7,7 @@ use super::values::{
     attribute, charset, collection, date_time, enums, integer, integer_or_none, keyword, keywords, language, mime,
     name, octets, resolution, set, text, uri,
 };
+use super::view::{SupplyView, TrayView, View};
 use ipp::attribute::IppAttribute;
 use ipp::model::Operation;
 use ipp::value::IppValue;
@@ -92,8 +93,7 @@ impl Requested {
 /// The answer to Get-Printer-Attributes.
 pub(super) fn of_printer(device: &Device, reach: &Reach, requested: &Requested, now: Instant) -> Vec<IppAttribute> {
     let mut all = description(device, reach, now);
-    status(device, &mut all);
-    supplies(device, &mut all);
+    status(device, now, &mut all);
     let mut wanted: Vec<IppAttribute> =
         all.into_iter().filter(|a| requested.wants("printer-description", a.name().as_str())).collect();
     wanted.extend(template(device).into_iter().filter(|a| requested.wants("job-template", a.name().as_str())));
@@ -143,8 +143,8 @@ fn description(device: &Device, reach: &Reach, now: Instant) -> Vec<IppAttribute
         attribute("printer-device-id", text(&device_id(device))),
         attribute("printer-dns-sd-name", name(&identity.name)),
         attribute("printer-firmware-name", name("printer-firmware")),
-        attribute("printer-firmware-string-version", text(profile.firmware)),
-        attribute("printer-firmware-version", octets(profile.firmware)),
+        attribute("printer-firmware-string-version", text(device.firmware())),
+        attribute("printer-firmware-version", octets(device.firmware())),
         attribute("printer-firmware-patches", text("")),
         attribute("printer-geo-location", IppValue::Other { tag: 0x12, data: Default::default() }),
         attribute("printer-get-attributes-supported", keyword("document-format")),
@@ -157,10 +157,10 @@ fn description(device: &Device, reach: &Reach, now: Instant) -> Vec<IppAttribute
         attribute("printer-name", name(&super::paper::folder_name(&identity.name))),
         attribute("printer-organization", text("Simulated office")),
         attribute("printer-organizational-unit", text("")),
-        attribute("printer-serial-number", text(&identity.serial)),
+        attribute("printer-serial-number", text(device.serial())),
         attribute("printer-uri-supported", set(std::iter::once(uri(&reach.uri)).chain(reach.uris.as_deref().map(uri)))),
         attribute("printer-supply-info-uri", uri(&reach.admin)),
-        attribute("printer-uuid", uri(&format!("urn:uuid:{}", identity.uuid))),
+        attribute("printer-uuid", uri(&format!("urn:uuid:{}", device.uuid()))),
         attribute("uri-authentication-supported", both("requesting-user-name", "requesting-user-name")),
         attribute("uri-security-supported", both("none", "tls")),
         attribute("which-jobs-supported", keywords(["completed", "not-completed", "all"])),
@@ -183,66 +183,115 @@ fn description(device: &Device, reach: &Reach, now: Instant) -> Vec<IppAttribute
     list
 }
 
-fn status(device: &Device, list: &mut Vec<IppAttribute>) {
-    let queued = i64::try_from(device.queued()).unwrap_or(i64::MAX);
-    let message = match device.state() {
-        3 => "Ready",
-        4 => "Printing",
-        _ => "Out of paper: fill tray 1",
-    };
+fn status(device: &Device, now: Instant, list: &mut Vec<IppAttribute>) {
+    let view = device.view(now);
+    let queued = i64::try_from(view.queued).unwrap_or(i64::MAX);
     list.extend([
-        attribute("printer-state", IppValue::Enum(device.state())),
+        attribute("printer-state", IppValue::Enum(view.state)),
         attribute("printer-state-reasons", keywords(device.reasons())),
-        attribute("printer-state-message", text(message)),
+        attribute("printer-state-message", text(&device.message(now))),
         attribute("printer-state-change-time", IppValue::Integer(device.state_changed)),
         attribute("printer-state-change-date-time", date_time(device.at_up_time(device.state_changed))),
         attribute("printer-config-change-time", integer(1)),
         attribute("printer-config-change-date-time", date_time(device.at_up_time(1))),
         attribute("printer-is-accepting-jobs", IppValue::Boolean(true)),
         attribute("queued-job-count", integer(queued)),
-        attribute("printer-impressions-completed", integer(device.impressions)),
-        attribute("printer-pages-completed", integer(device.impressions)),
-        attribute("printer-media-sheets-completed", integer(device.sheets)),
+        attribute("printer-impressions-completed", integer(view.life_count)),
+        attribute("printer-pages-completed", integer(view.life_count)),
+        attribute("printer-media-sheets-completed", integer(device.told_sheets())),
     ]);
-    let trays = device.profile.trays.iter().enumerate().map(|(index, tray)| {
-        let level = if device.stopped() { 0 } else { tray.level };
-        let kind = if tray.source == "main-roll" { "continuousRoll" } else { "sheetFeedAutoRemovableTray" };
+    let trays = view.trays.iter().map(|TrayView { spec, level, status }| {
+        let kind = if spec.source == "main-roll" { "continuousRoll" } else { "sheetFeedAutoRemovableTray" };
         octets(&format!(
-            "type={kind};mediafeed={};mediaxfeed={};maxcapacity={};level={level};status={};name={};",
-            media(device, tray.media).y,
-            media(device, tray.media).x,
-            tray.capacity,
-            if device.stopped() && index == 0 { 19 } else { 0 },
-            tray.source
+            "type={kind};mediafeed={};mediaxfeed={};maxcapacity={};level={level};status={status};name={};",
+            media(device, spec.media).y,
+            media(device, spec.media).x,
+            spec.capacity,
+            spec.source
         ))
     });
     list.push(attribute("printer-input-tray", set(trays)));
+    // PWG 5100.9 §5.2: an octet string for each row of prtAlertTable, and its description.
+    if !view.alerts.is_empty() {
+        let rows = view.alerts.iter().map(|alert| {
+            octets(&format!(
+                "code={};index={};severity={};training={};group={};groupindex={};location=-2;time={};",
+                alert_code(alert.code),
+                alert.index,
+                if alert.severity == 3 { "critical" } else { "warning" },
+                if alert.training == 3 { "untrained" } else { "trained" },
+                alert_group(alert.group),
+                alert.group_index,
+                alert.time
+            ))
+        });
+        list.push(attribute("printer-alert", set(rows)));
+        list.push(attribute(
+            "printer-alert-description",
+            set(view.alerts.iter().map(|alert| text(&alert.description))),
+        ));
+    }
+    supplies(&view, list);
 }
 
-fn supplies(device: &Device, list: &mut Vec<IppAttribute>) {
-    let supplies = device.profile.supplies;
-    let of = |value: fn(&SupplySpec) -> IppValue| set(supplies.iter().map(value));
+fn supplies(view: &View, list: &mut Vec<IppAttribute>) {
+    let of = |value: fn(&SupplySpec) -> IppValue| set(view.supplies.iter().map(|supply| value(supply.spec)));
     list.extend([
         attribute("marker-names", of(|s| name(s.description))),
         attribute("marker-types", of(|s| keyword(s.kind))),
         attribute("marker-colors", of(|s| name(s.rgb))),
         // CUPS knows −1 unavailable, −2 unknown, −3 unknown but not empty.
-        attribute("marker-levels", of(|s| IppValue::Integer(s.level))),
+        attribute("marker-levels", set(view.supplies.iter().map(|supply| IppValue::Integer(supply.percent)))),
         attribute("marker-low-levels", of(|s| IppValue::Integer(if s.receptacle { 0 } else { 10 }))),
         attribute("marker-high-levels", of(|s| IppValue::Integer(if s.receptacle { 90 } else { 100 }))),
         attribute("printer-supply-description", of(|s| text(s.description))),
     ]);
-    let rows = supplies.iter().enumerate().map(|(index, s)| {
+    let rows = view.supplies.iter().zip(1..).map(|(SupplyView { spec, max, level, .. }, index): (_, i32)| {
         octets(&format!(
-            "index={};class={};type={};unit=percent;maxcapacity=100;level={};colorantname={};",
-            index + 1,
-            if s.receptacle { "receptacleThatIsFilled" } else { "supplyThatIsConsumed" },
-            camel_case(s.kind),
-            s.level,
-            s.colorant
+            "index={index};class={};type={};unit={};maxcapacity={max};level={level};colorantname={};",
+            if spec.receptacle { "receptacleThatIsFilled" } else { "supplyThatIsConsumed" },
+            camel_case(spec.kind),
+            spec.unit.keyword(),
+            spec.colorant
         ))
     });
     list.push(attribute("printer-supply", set(rows)));
+}
+
+/// The names of RFC 3805 for the codes of `device::condition`.
+fn alert_code(code: i32) -> &'static str {
+    match code {
+        3 => "coverOpen",
+        8 => "jam",
+        12 => "subunitAlmostEmpty",
+        13 => "subunitEmpty",
+        807 => "inputMediaSupplyLow",
+        808 => "inputMediaSupplyEmpty",
+        1101 => "markerTonerEmpty",
+        1102 => "markerInkEmpty",
+        1103 => "markerPrintRibbonEmpty",
+        1104 => "markerTonerAlmostEmpty",
+        1105 => "markerInkAlmostEmpty",
+        1106 => "markerPrintRibbonAlmostEmpty",
+        1107 => "markerWasteTonerReceptacleAlmostFull",
+        1108 => "markerWasteInkReceptacleAlmostFull",
+        1109 => "markerWasteTonerReceptacleFull",
+        1110 => "markerWasteInkReceptacleFull",
+        1111 => "markerOpcLifeAlmostOver",
+        1112 => "markerOpcLifeOver",
+        _ => "other",
+    }
+}
+
+fn alert_group(group: i32) -> &'static str {
+    match group {
+        6 => "cover",
+        8 => "input",
+        11 => "markerSupplies",
+        13 => "mediaPath",
+        31 => "finSupply",
+        _ => "other",
+    }
 }
 
 fn template(device: &Device) -> Vec<IppAttribute> {
@@ -258,7 +307,7 @@ fn template(device: &Device) -> Vec<IppAttribute> {
     let mut list = vec![
         attribute("copies-default", integer(1)),
         attribute("finishings-default", IppValue::Enum(3)),
-        attribute("finishings-supported", IppValue::Enum(3)),
+        attribute("finishings-supported", enums(finishings(device))),
         attribute("job-priority-default", integer(50)),
         attribute("job-priority-supported", integer(1)),
         attribute("job-sheets-default", keyword("none")),
@@ -337,11 +386,11 @@ pub(super) fn of_job(
         attribute("job-state", IppValue::Enum(job.state())),
         attribute("job-state-reasons", keywords(job.reasons(device.stopped()))),
         attribute("job-impressions", integer(i64::from(job.impressions()))),
-        attribute("job-impressions-completed", integer(i64::from(job.impressions_done))),
+        attribute("job-impressions-completed", integer(device.told_of_job(job))),
         attribute("job-k-octets", kilo(job.bytes)),
         attribute("job-k-octets-processed", if whole { kilo(job.bytes) } else { integer(0) }),
         attribute("job-media-sheets", integer(i64::from(job.sheets(job.impressions())))),
-        attribute("job-media-sheets-completed", integer(i64::from(job.sheets(job.impressions_done)))),
+        attribute("job-media-sheets-completed", integer(device.told_sheets_of(job))),
         attribute("job-printer-up-time", IppValue::Integer(device.up_time(now))),
         attribute("number-of-documents", IppValue::Integer(job.documents)),
         attribute("number-of-intervening-jobs", IppValue::Integer(device.intervening(job.id))),
@@ -356,6 +405,12 @@ pub(super) fn of_job(
     let template = job.ticket.template.iter().filter(|a| requested.wants("job-template", a.name().as_str()));
     list.extend(template.cloned());
     list
+}
+
+/// `finishings-supported`, the default first.
+pub(super) fn finishings(device: &Device) -> Vec<i32> {
+    let stapler = device.profile.supplies.iter().any(|supply| supply.kind == "staples");
+    if stapler { vec![3, 4] } else { vec![3] }
 }
 
 /// `print-color-mode-supported`, the default first.
@@ -376,7 +431,12 @@ fn device_id(device: &Device) -> String {
     let profile = device.profile;
     format!(
         "MFG:{};MDL:{};CMD:{};CLS:PRINTER;DES:{} {};SN:{};",
-        profile.make, profile.model, profile.commands, profile.make, profile.model, device.identity.serial
+        profile.make,
+        profile.model,
+        profile.commands,
+        profile.make,
+        profile.model,
+        device.serial()
     )
 }
 

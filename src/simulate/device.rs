@@ -25,11 +25,20 @@
 //! client is still there; the counters and `job-impressions-completed` move only with an impression on paper; the line in
 //! `printed.jsonl` is on the disk before the job is completed. A power cut forgets every job.
 
-use super::fault::{Fault, Faults};
-use super::paper::{Document, Outcome, Paper, Printed};
+mod condition;
+mod raw;
+mod view;
+
+pub(super) use condition::Problem;
+
+use super::fault::{Fault, Faults, WrongCounts};
+use super::paper::{Document, Outcome, Paper, Printed, Via};
 use super::profiles::Profile;
+use super::values::members;
 use super::{History, Identity};
+use condition::Condition;
 use ipp::attribute::IppAttribute;
+use ipp::value::IppValue;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -92,6 +101,8 @@ pub(super) struct Job {
     pub(super) bytes: u64,
     pub(super) documents: i32,
     pub(super) impressions_done: u32,
+    /// What it says of them instead.
+    pub(super) told: Option<u32>,
 }
 
 impl Job {
@@ -118,6 +129,7 @@ impl Job {
             Stage::Stopped { .. } => vec!["printer-stopped"],
             Stage::Done { end: End::Completed, .. } => vec!["job-completed-successfully"],
             Stage::Done { end: End::Canceled, .. } => vec!["job-canceled-by-user"],
+            Stage::Done { end: End::Aborted("aborted-by-system"), .. } => vec!["aborted-by-system"],
             Stage::Done { end: End::Aborted(cause), .. } => vec!["aborted-by-system", cause],
         }
     }
@@ -129,6 +141,13 @@ impl Job {
     /// Impressions of all copies.
     pub(super) fn impressions(&self) -> u32 {
         self.pages.saturating_mul(self.ticket.copies)
+    }
+
+    /// Staples it takes: one a copy, when it is to be stapled.
+    fn staples(&self) -> u32 {
+        let staple = |value: &IppValue| *value == IppValue::Enum(4);
+        let asked = |a: &IppAttribute| a.name().as_str() == "finishings" && members(a.value()).iter().any(staple);
+        if self.ticket.template.iter().any(asked) { self.ticket.copies } else { 0 }
     }
 
     /// Sheets that so many impressions take.
@@ -181,6 +200,15 @@ pub(super) struct Device {
     pub(super) state_changed: i32,
     last_state: i32,
     last_job: i32,
+    pub(super) condition: Condition,
+    /// Impressions when the power came.
+    impressions_at_power_on: i64,
+    /// Since when it has had nothing to do; `None`: told to sleep now.
+    idle_since: Option<Instant>,
+    /// What impressions and sheets were when the fault `wrong-counts:frozen` was seen.
+    frozen: Option<(i64, i64)>,
+    /// Identity of the printer whose clone it is.
+    pub(super) clone_of: Option<Identity>,
     /// Ids in the order in which their documents were complete.
     queue: Vec<i32>,
 }
@@ -213,6 +241,11 @@ impl Device {
             boot_at: Timestamp::now(),
             state_changed: 1,
             last_state: 3,
+            condition: Condition::new(profile),
+            impressions_at_power_on: impressions,
+            idle_since: Some(now),
+            frozen: None,
+            clone_of: None,
             queue: Vec::new(),
         }
     }
@@ -239,25 +272,108 @@ impl Device {
     }
 
     pub(super) fn stopped(&self) -> bool {
-        self.faults.has(&Fault::OutOfPaper)
+        self.problems().iter().any(|problem| problem.stops)
+    }
+
+    /// What it complains about.
+    pub(super) fn problems(&self) -> Vec<Problem> {
+        self.condition.problems(&self.faults)
     }
 
     /// `printer-state-reasons`.
     pub(super) fn reasons(&self) -> Vec<&'static str> {
-        let mut reasons = Vec::new();
-        if self.stopped() {
-            reasons.push("media-empty-error");
-            if self.jobs.values().any(|job| matches!(job.stage, Stage::Stopped { .. })) {
-                reasons.push("media-needed-error");
+        let mut reasons: Vec<&'static str> = Vec::new();
+        for problem in self.problems() {
+            if !reasons.contains(&problem.reason) {
+                reasons.push(problem.reason);
             }
         }
-        if self.profile.supplies.iter().any(|supply| supply.kind == "toner" && (0..10).contains(&supply.level)) {
-            reasons.push("toner-low-warning");
+        let waits = self.jobs.values().any(|job| matches!(job.stage, Stage::Stopped { .. }));
+        if waits && reasons.contains(&"media-empty-error") {
+            reasons.push("media-needed-error");
         }
         if reasons.is_empty() {
             reasons.push("none");
         }
         reasons
+    }
+
+    /// `printer-state-message`, and the display's first line.
+    pub(super) fn message(&self, now: Instant) -> String {
+        match (self.state(), self.problems().into_iter().next()) {
+            (5, Some(problem)) => problem.text,
+            (4, _) => "Printing".to_owned(),
+            _ if self.asleep(now) => "Sleep".to_owned(),
+            _ => "Ready".to_owned(),
+        }
+    }
+
+    /// The firmware version it tells.
+    pub(super) fn firmware(&self) -> &str {
+        self.faults.firmware().unwrap_or(self.profile.firmware)
+    }
+
+    /// The UUID it tells, without `urn:uuid:`.
+    pub(super) fn uuid(&self) -> &str {
+        self.clone_of.as_ref().map_or(&self.identity.uuid, |other| &other.uuid)
+    }
+
+    /// The serial number it tells.
+    pub(super) fn serial(&self) -> &str {
+        match &self.clone_of {
+            Some(other) if self.faults.iter().any(|fault| matches!(fault, Fault::CloneOf(_))) => &other.serial,
+            _ => &self.identity.serial,
+        }
+    }
+
+    /// A counter as the printer tells it: a life count, or what one job printed (`frozen` says where it stands then).
+    fn told(&self, count: i64, frozen: i64) -> i64 {
+        match self.faults.wrong_counts() {
+            None => count,
+            Some(WrongCounts::Zero) => 0,
+            Some(WrongCounts::Frozen) => frozen,
+            Some(WrongCounts::Double) => count.saturating_mul(2),
+        }
+    }
+
+    /// Impressions of its life, as it tells them.
+    pub(super) fn told_impressions(&self) -> i64 {
+        self.told(self.impressions, self.frozen.map_or(self.impressions, |frozen| frozen.0))
+    }
+
+    /// Impressions of a job, as it tells them.
+    pub(super) fn told_of_job(&self, job: &Job) -> i64 {
+        self.told(i64::from(job.told.unwrap_or(job.impressions_done)), 0)
+    }
+
+    /// Sheets of its life, as it tells them.
+    pub(super) fn told_sheets(&self) -> i64 {
+        self.told(self.sheets, self.frozen.map_or(self.sheets, |frozen| frozen.1))
+    }
+
+    /// Sheets of a job, as it tells them.
+    pub(super) fn told_sheets_of(&self, job: &Job) -> i64 {
+        self.told(i64::from(job.sheets(job.told.unwrap_or(job.impressions_done))), 0)
+    }
+
+    /// In power save: nothing to do for as long as its kind waits, or told to sleep.
+    pub(super) fn asleep(&self, now: Instant) -> bool {
+        let since = match self.idle_since {
+            None => return self.queued() == 0,
+            Some(since) => since,
+        };
+        let after = self.profile.sleeps_after;
+        self.queued() == 0 && after.is_some_and(|after| now.saturating_duration_since(since) >= after)
+    }
+
+    /// Something woke it.
+    pub(super) fn wake(&mut self, now: Instant) {
+        self.idle_since = Some(now);
+    }
+
+    /// Goes to sleep now; a job in hand is ended first.
+    pub(super) fn sleep(&mut self) {
+        self.idle_since = None;
     }
 
     /// Jobs that have not ended.
@@ -276,6 +392,7 @@ impl Device {
         if self.queued() >= MAX_QUEUE {
             return Err(Refusal::Full);
         }
+        self.wake(now);
         self.last_job = self.last_job.checked_add(1).unwrap_or(1);
         let job = Job {
             id: self.last_job,
@@ -291,6 +408,7 @@ impl Device {
             bytes: 0,
             documents: 0,
             impressions_done: 0,
+            told: None,
         };
         self.jobs.insert(job.id, job);
         Ok(self.last_job)
@@ -374,15 +492,34 @@ impl Device {
         }
     }
 
-    /// Pulls the plug: what is half printed stays on paper, everything else is forgotten.
-    pub(super) fn power_off(&mut self) {
+    /// Pulls the plug: what is half printed stays on paper. Without `keep_queue` everything else is forgotten; with it,
+    /// jobs whose documents are whole are kept, as on a disk, and the one in hand goes on where it stopped.
+    pub(super) fn power_off(&mut self, keep_queue: bool, now: Instant) {
+        let up_time = self.up_time(now);
         let ids: Vec<i32> = self.jobs.keys().copied().collect();
         for id in ids {
-            self.stop(id, Outcome::PowerOff);
-            self.paper.discard(id);
+            let Some(job) = self.jobs.get_mut(&id) else { continue };
+            job.stage = match std::mem::replace(&mut job.stage, Stage::Receiving) {
+                Stage::Queued { document } | Stage::Printing { document, .. } | Stage::Stopped { document }
+                    if keep_queue =>
+                {
+                    Stage::Queued { document }
+                }
+                Stage::Done { end, at } if keep_queue => Stage::Done { end, at },
+                other => {
+                    job.stage = other;
+                    self.stop(id, Outcome::PowerOff);
+                    self.paper.discard(id);
+                    self.jobs.remove(&id);
+                    self.queue.retain(|queued| *queued != id);
+                    continue;
+                }
+            };
+            // Events of an earlier life have negative times (RFC 8011 §5.3.14).
+            job.created -= up_time;
+            job.processing = job.processing.map(|at| at - up_time);
+            job.completed = job.completed.map(|at| at - up_time);
         }
-        self.jobs.clear();
-        self.queue.clear();
     }
 
     /// The clock starts again at 1.
@@ -391,10 +528,15 @@ impl Device {
         self.boot_at = Timestamp::now();
         self.state_changed = 1;
         self.last_state = 3;
+        self.impressions_at_power_on = self.impressions;
+        self.condition.restart();
+        self.wake(now);
     }
 
     /// Carries out what is due and says when something will be due next.
     pub(super) fn advance(&mut self, now: Instant) -> Option<Instant> {
+        let moves = self.condition.follow(&self.faults, now);
+        self.follow_counts();
         self.time_outs(now);
         self.forget(now);
         while let Some(id) = self.queue.first().copied() {
@@ -402,6 +544,8 @@ impl Device {
                 break;
             }
         }
+        // The last sheet may just have gone.
+        self.condition.note(&self.problems(), self.ticks(now));
         let state = self.state();
         if state != self.last_state {
             self.last_state = state;
@@ -416,12 +560,23 @@ impl Device {
                 Stage::Done { at, .. } => forget_after.map(|after| *at + after),
                 Stage::Receiving | Stage::Queued { .. } | Stage::Stopped { .. } => None,
             })
+            .chain(moves)
             .min()
+    }
+
+    /// sysUpTime, hundredths of a second.
+    fn ticks(&self, now: Instant) -> u32 {
+        u32::try_from(now.saturating_duration_since(self.boot).as_millis() / 10).unwrap_or(u32::MAX)
+    }
+
+    fn follow_counts(&mut self) {
+        let frozen = self.faults.wrong_counts() == Some(WrongCounts::Frozen);
+        self.frozen = frozen.then(|| self.frozen.unwrap_or((self.impressions, self.sheets)));
     }
 
     /// Moves the job at the head of the queue on; true when it has left the queue.
     fn print(&mut self, id: i32, now: Instant) -> bool {
-        let no_paper = self.stopped();
+        let mut stopped = self.stopped();
         let page_time = self.faults.page_millis().map_or(self.page_time, Duration::from_millis);
         let up_time = self.up_time(now);
         let Some(job) = self.jobs.get_mut(&id) else {
@@ -435,14 +590,15 @@ impl Device {
                 job.processing_at = Some(Timestamp::now());
                 Stage::Printing { document, next_page: now + page_time }
             }
-            Stage::Stopped { document } if !no_paper => Stage::Printing { document, next_page: now + page_time },
+            Stage::Stopped { document } if !stopped => Stage::Printing { document, next_page: now + page_time },
             other => other,
         };
+        let nothing_on_paper = self.faults.has(&Fault::FalseCompleted);
         loop {
             let Some(job) = self.jobs.get_mut(&id) else { return true };
             let total = job.impressions();
             match &mut job.stage {
-                Stage::Printing { document, .. } if no_paper => {
+                Stage::Printing { document, .. } if stopped => {
                     job.stage = Stage::Stopped { document: document.clone() };
                     return false;
                 }
@@ -451,13 +607,35 @@ impl Device {
                         return false;
                     }
                     *next_page += page_time;
+                    if nothing_on_paper {
+                        let told = job.told.unwrap_or(job.impressions_done) + 1;
+                        job.told = Some(told);
+                        if told < total {
+                            continue;
+                        }
+                        // What was put out before the fault was set is out.
+                        self.stop(id, Outcome::Canceled);
+                        self.end(id, End::Completed, now);
+                        return true;
+                    }
                     let sheets = job.sheets(job.impressions_done);
                     job.impressions_done += 1;
-                    self.sheets += i64::from(job.sheets(job.impressions_done) - sheets);
+                    let sheets = job.sheets(job.impressions_done) - sheets;
+                    self.sheets += i64::from(sheets);
                     self.impressions += 1;
+                    self.condition.impression(sheets);
+                    // It may have been the last sheet.
+                    stopped = job.impressions_done < total && self.stopped();
                 }
                 Stage::Printing { .. } => {
+                    self.condition.stapled(job.staples());
                     let end = match self.put_out(id, Outcome::Completed) {
+                        Ok(()) if self.faults.has(&Fault::FalseAborted) => {
+                            if let Some(job) = self.jobs.get_mut(&id) {
+                                job.told = Some(0);
+                            }
+                            End::Aborted("aborted-by-system")
+                        }
                         Ok(()) => End::Completed,
                         Err(error) => {
                             tracing::error!(printer = %self.identity.name, job = id, %error, "cannot write the output");
@@ -492,10 +670,12 @@ impl Device {
             format: document.format.clone(),
             sha256: document.sha256.clone(),
             bytes: document.bytes,
-            tls: document.tls,
+            tls: document.via == Via::Ipps,
+            via: document.via,
+            garbage: document.garbage,
             copies: job.ticket.copies,
             impressions: job.impressions_done,
-            outcome,
+            outcome: if document.cut_off && outcome == Outcome::Completed { Outcome::Partial } else { outcome },
             at: Timestamp::now(),
         };
         let line = self.paper.print(document, line)?;
@@ -512,6 +692,10 @@ impl Device {
             job.stage = Stage::Done { end, at: now };
             job.completed = Some(up_time);
             job.completed_at = Some(Timestamp::now());
+        }
+        // Told to sleep, it sleeps once the queue is empty.
+        if self.idle_since.is_some() {
+            self.idle_since = Some(now);
         }
         self.paper.discard(id);
         self.queue.retain(|queued| *queued != id);

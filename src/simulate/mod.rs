@@ -35,21 +35,30 @@
 //! does not interpret documents beyond counting their pages.
 
 mod announce;
+mod appsocket;
 mod attributes;
 mod control;
 mod device;
 mod fault;
 mod frame;
+mod intake;
+mod language;
+mod lpd;
+mod pages;
 mod paper;
+mod pjl;
 pub mod profiles;
+mod raw;
 mod server;
 mod service;
+pub mod snmp;
 mod spec;
 mod tls;
 mod values;
+mod view;
 
-pub use fault::{Fault, LossyOperation, UnknownFault};
-pub use paper::{Outcome, Printed};
+pub use fault::{Fault, LossyOperation, SnmpFault, UnknownFault};
+pub use paper::{Outcome, Printed, Via};
 pub use spec::{History, Interfaces, Mdns, OfficeConfig, PrinterSpec, default_printers};
 
 use announce::{Announcement, Announcer};
@@ -108,6 +117,9 @@ pub enum SimulateError {
         /// What is wrong.
         error: io::Error,
     },
+    /// The recording that a printer's SNMP agent is to serve.
+    #[error(transparent)]
+    Recording(#[from] snmp::RecordError),
     /// The mDNS responder.
     #[error("mDNS announcements: {0}")]
     Mdns(mdns_sd::Error),
@@ -122,8 +134,14 @@ pub struct PrinterInfo {
     pub uri: String,
     /// `ipps://…`, when it speaks TLS.
     pub uris: Option<String>,
-    /// Where it listens.
+    /// Where it listens for IPP.
     pub address: SocketAddr,
+    /// Where its SNMP agent listens.
+    pub snmp: Option<SocketAddr>,
+    /// Where it listens for AppSocket.
+    pub appsocket: Option<SocketAddr>,
+    /// Where it listens for LPD.
+    pub lpd: Option<SocketAddr>,
     /// `printer-uuid` without `urn:uuid:`.
     pub uuid: String,
     /// Serial number.
@@ -163,9 +181,20 @@ struct Printer {
     spec: PrinterSpec,
     identity: Identity,
     address: SocketAddr,
+    /// Addresses of the other protocols, ports found at the first start kept over power cycles.
+    ports: Mutex<Ports>,
     directory: PathBuf,
+    recording: Option<Arc<snmp::Recording>>,
     shared: Arc<Shared>,
     power: Mutex<Option<Power>>,
+}
+
+/// Where a printer listens, besides IPP.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ports {
+    snmp: Option<SocketAddr>,
+    appsocket: Option<SocketAddr>,
+    lpd: Option<SocketAddr>,
 }
 
 /// What runs while the power is on.
@@ -289,7 +318,7 @@ impl Inner {
         let (printer, listener) = Printer::prepare(spec, seed, paper).await?;
         self.printers.push(printer);
         match self.printers.last() {
-            Some(printer) => printer.switch_on(listener, self.announcer.as_ref()),
+            Some(printer) => printer.switch_on(listener, self.announcer.as_ref()).await,
             None => Ok(()),
         }
     }
@@ -341,7 +370,7 @@ impl Inner {
         }
         let listener = listen(&printer.spec.name, printer.address).await?;
         printer.shared.device().power_on(Instant::now());
-        printer.switch_on(listener, self.announcer.as_ref())
+        printer.switch_on(listener, self.announcer.as_ref()).await
     }
 
     fn replace_certificate(&self, printer: &str) -> Result<(), SimulateError> {
@@ -394,7 +423,7 @@ impl Printer {
         let mut device = Device::new(
             identity.clone(),
             spec.profile,
-            spec.history,
+            spec.history.unwrap_or(spec.profile.history),
             spec.page_time,
             spec.time_out,
             paper,
@@ -403,8 +432,24 @@ impl Printer {
         for fault in &spec.faults {
             device.faults.set(fault.clone());
         }
-        let shared = Arc::new(Shared { device: Mutex::new(device), wake: Notify::new(), reach, tls: Mutex::new(tls) });
-        let printer = Printer { spec, identity, address, directory, shared, power: Mutex::new(None) };
+        let shared = Arc::new(Shared {
+            device: Mutex::new(device),
+            wake: Notify::new(),
+            changed: Default::default(),
+            reach,
+            tls: Mutex::new(tls),
+            queues: spec.profile.services.lpd.iter().map(|queue| (*queue).to_owned()).collect(),
+            server: Mutex::default(),
+        });
+        let (services, ip) = (spec.profile.services, spec.address);
+        let at = |there: bool, port: Option<u16>| port.filter(|_| there).map(|port| SocketAddr::new(ip, port));
+        let ports = Mutex::new(Ports {
+            snmp: at(services.snmp != profiles::Snmp::None || spec.snmp_records.is_some(), spec.snmp_port),
+            appsocket: at(services.appsocket, spec.appsocket_port),
+            lpd: at(!services.lpd.is_empty(), spec.lpd_port),
+        });
+        let recording = spec.snmp_records.as_deref().map(|path| recording(&spec.name, path)).transpose()?;
+        let printer = Printer { spec, identity, address, ports, directory, recording, shared, power: Mutex::new(None) };
         Ok((printer, listener))
     }
 
@@ -412,8 +457,32 @@ impl Printer {
         self.power.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn switch_on(&self, listener: TcpListener, announcer: Option<&Announcer>) -> Result<(), SimulateError> {
+    fn ports(&self) -> std::sync::MutexGuard<'_, Ports> {
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn switch_on(&self, listener: TcpListener, announcer: Option<&Announcer>) -> Result<(), SimulateError> {
         let (off, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let mut ports = *self.ports();
+        if let Some(address) = &mut ports.snmp {
+            let name = || self.spec.name.clone();
+            let at = *address;
+            let (recording, access) = (self.recording.clone(), self.spec.snmp_access.clone());
+            *address = snmp::start(self.shared.clone(), recording, access, at, off.clone(), &tasks)
+                .await
+                .map_err(|error| SimulateError::Listen { name: name(), address: at, error })?;
+        }
+        if let Some(address) = &mut ports.appsocket {
+            let listener = listen(&self.spec.name, *address).await?;
+            *address = listener.local_addr().unwrap_or(*address);
+            tasks.spawn(appsocket::listen(self.shared.clone(), listener, off.clone(), tasks.clone()));
+        }
+        if let Some(address) = &mut ports.lpd {
+            let listener = listen(&self.spec.name, *address).await?;
+            *address = listener.local_addr().unwrap_or(*address);
+            tasks.spawn(lpd::listen(self.shared.clone(), listener, off.clone(), tasks.clone()));
+        }
+        *self.ports() = ports;
         tasks.spawn(server::print(self.shared.clone(), off.clone()));
         tasks.spawn(server::listen(self.shared.clone(), listener, off.clone(), tasks.clone()));
         let services = match announcer {
@@ -438,7 +507,7 @@ impl Printer {
         if tokio::time::timeout(SHUTDOWN, power.tasks.wait()).await.is_err() {
             tracing::warn!(printer = %self.spec.name, "connections still open");
         }
-        self.shared.device().power_off();
+        self.shared.device().power_off(false, Instant::now());
         if let Some(announcer) = announcer {
             announcer.unregister(&power.services).await;
         }
@@ -446,11 +515,15 @@ impl Printer {
 
     fn info(&self) -> PrinterInfo {
         let reach = self.shared.reach.clone();
+        let ports = *self.ports();
         PrinterInfo {
             name: self.spec.name.clone(),
             uri: reach.uri,
             uris: reach.uris,
             address: self.address,
+            snmp: ports.snmp,
+            appsocket: ports.appsocket,
+            lpd: ports.lpd,
             uuid: self.identity.uuid.clone(),
             serial: self.identity.serial.clone(),
             make: self.spec.profile.make.to_owned(),
@@ -460,6 +533,14 @@ impl Printer {
             files: self.directory.clone(),
         }
     }
+}
+
+fn recording(printer: &str, path: &Path) -> Result<Arc<snmp::Recording>, SimulateError> {
+    let (recording, bad) = snmp::Recording::load(path)?;
+    for line in &bad {
+        tracing::warn!(%printer, file = %path.display(), "not served: {line}");
+    }
+    Ok(Arc::new(recording))
 }
 
 async fn listen(name: &str, address: SocketAddr) -> Result<TcpListener, SimulateError> {

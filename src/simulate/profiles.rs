@@ -1,7 +1,14 @@
 //! What the simulated printers look like, as data: one [`Profile`] per kind of device.
 //!
 //! A profile names a maker and model, what the device takes and can do, and what stands in it (supplies, trays).
-//! The values are invented but shaped like those of real devices of their class.
+//! The values are invented but shaped like those of real devices of their class. The data are in `kinds`.
+
+mod kinds;
+
+pub use kinds::PROFILES;
+
+use super::spec::History;
+use std::time::Duration;
 
 /// One kind of device.
 #[derive(Debug)]
@@ -38,6 +45,59 @@ pub struct Profile {
     pub kind: &'static str,
     /// Impressions a device of this kind had printed before it was simulated.
     pub impressions_before: i64,
+    /// The protocols it speaks.
+    pub services: Services,
+    /// DNS-SD service types under which it announces itself, of those that it speaks.
+    pub announces: &'static [&'static str],
+    /// Its covers and doors; the first is the one that `door-open` opens.
+    pub covers: &'static [&'static str],
+    /// Lines of its display.
+    pub console_lines: usize,
+    /// How long it remembers finished jobs.
+    pub history: History,
+    /// When it goes to sleep with nothing to do; `None`: never.
+    pub sleeps_after: Option<Duration>,
+    /// Its SNMP agent while it sleeps.
+    pub asleep: AsleepSnmp,
+}
+
+/// What an SNMP agent does while its printer sleeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsleepSnmp {
+    /// Answers as ever.
+    Answers,
+    /// Answers so much later.
+    Slow(Duration),
+    /// Says nothing.
+    Silent,
+}
+
+/// The protocols a kind of device speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Services {
+    /// IPP (and, where the office asks for it, IPPS).
+    pub ipp: bool,
+    /// AppSocket.
+    pub appsocket: bool,
+    /// AppSocket and LPD understand PJL and answer it.
+    pub pjl: bool,
+    /// LPD queues; empty without LPD.
+    pub lpd: &'static [&'static str],
+    /// SNMP.
+    pub snmp: Snmp,
+}
+
+/// The SNMP of a kind of device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Snmp {
+    /// None.
+    None,
+    /// Version 1 only: one unknown object fails the whole Get.
+    V1,
+    /// Versions 1 and 2c.
+    V2c,
+    /// Versions 1, 2c and 3.
+    V3,
 }
 
 /// One size of media.
@@ -52,7 +112,7 @@ pub struct Media {
 }
 
 /// One input tray.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct TraySpec {
     /// `media-source` keyword and the tray's name.
     pub source: &'static str,
@@ -65,7 +125,7 @@ pub struct TraySpec {
 }
 
 /// One supply.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct SupplySpec {
     /// `marker-types` keyword, also the type in `printer-supply` (camel case is made of it).
     pub kind: &'static str,
@@ -79,111 +139,59 @@ pub struct SupplySpec {
     pub level: i32,
     /// Fills up instead of being used up.
     pub receptacle: bool,
+    /// What its capacity is counted in.
+    pub unit: SupplyUnit,
+    /// prtMarkerSuppliesMaxCapacity in its unit; −2 unknown.
+    pub capacity: i32,
+    /// Impressions from full to empty (or from empty to full); 0: its level does not move with impressions.
+    pub impressions: u32,
 }
 
-const A4: Media = Media { name: "iso_a4_210x297mm", x: 21000, y: 29700 };
-const A5: Media = Media { name: "iso_a5_148x210mm", x: 14800, y: 21000 };
-const A3: Media = Media { name: "iso_a3_297x420mm", x: 29700, y: 42000 };
-const LETTER: Media = Media { name: "na_letter_8.5x11in", x: 21590, y: 27940 };
-const LEGAL: Media = Media { name: "na_legal_8.5x14in", x: 21590, y: 35560 };
-const LABEL_4X6: Media = Media { name: "na_index-4x6_4x6in", x: 10160, y: 15240 };
-const LABEL_62: Media = Media { name: "om_dk-62x29mm_62x29mm", x: 6200, y: 2900 };
-
-const fn toner(description: &'static str, rgb: &'static str, colorant: &'static str, level: i32) -> SupplySpec {
-    SupplySpec { kind: "toner", description, rgb, colorant, level, receptacle: false }
+impl SupplySpec {
+    /// Whether a fault that names this colour or type means it.
+    pub fn is_called(&self, word: &str) -> bool {
+        if self.colorant == "none" { self.kind == word } else { self.colorant == word }
+    }
 }
 
-/// All profiles; the first is the default.
-pub static PROFILES: &[Profile] = &[
-    Profile {
-        key: "office-colour",
-        make: "Northlight",
-        model: "ColorJet Pro C451dn",
-        firmware: "NL451_2026.03.1",
-        commands: "PDF,PWGRaster,URF,PCL",
-        formats: &["application/pdf", "image/urf", "image/pwg-raster", "image/jpeg"],
-        color: true,
-        duplex: true,
-        pages_per_minute: 32,
-        resolutions: &[600, 300],
-        urf: &["V1.4", "W8", "SRGB24", "CP255", "RS300-600", "DM1", "IS1-4-7", "MT1-2-3", "OB9", "PQ3-4-5"],
-        media: &[A4, A5, A3, LETTER, LEGAL],
-        trays: &[
-            TraySpec { source: "tray-1", capacity: 250, level: 180, media: "iso_a4_210x297mm" },
-            TraySpec { source: "tray-2", capacity: 550, level: 400, media: "iso_a3_297x420mm" },
-            TraySpec { source: "by-pass-tray", capacity: 100, level: 0, media: "na_letter_8.5x11in" },
-        ],
-        supplies: &[
-            toner("Black Toner Cartridge NL-451K", "#000000", "black", 78),
-            toner("Cyan Toner Cartridge NL-451C", "#00FFFF", "cyan", 54),
-            toner("Magenta Toner Cartridge NL-451M", "#FF00FF", "magenta", 61),
-            toner("Yellow Toner Cartridge NL-451Y", "#FFFF00", "yellow", 9),
-            SupplySpec {
-                kind: "waste-toner",
-                description: "Waste Toner Box",
-                rgb: "none",
-                colorant: "none",
-                level: 20,
-                receptacle: true,
-            },
-        ],
-        kind: "document,envelope",
-        impressions_before: 12_840,
-    },
-    Profile {
-        key: "mono-laser",
-        make: "Acme",
-        model: "LP 40",
-        firmware: "40.11.7",
-        commands: "PDF,PWGRaster,PCL",
-        formats: &["application/pdf", "image/pwg-raster"],
-        color: false,
-        duplex: true,
-        pages_per_minute: 40,
-        resolutions: &[600],
-        urf: &[],
-        media: &[A4, A5, LETTER, LEGAL],
-        trays: &[TraySpec { source: "tray-1", capacity: 250, level: 120, media: "iso_a4_210x297mm" }],
-        supplies: &[
-            toner("Black Cartridge A40X", "#000000", "black", 33),
-            SupplySpec {
-                kind: "opc",
-                description: "Drum Unit A40D",
-                rgb: "none",
-                colorant: "none",
-                level: -3,
-                receptacle: false,
-            },
-        ],
-        kind: "document",
-        impressions_before: 90_210,
-    },
-    Profile {
-        key: "label",
-        make: "Stripe",
-        model: "L-203",
-        firmware: "3.0.8",
-        commands: "ZPL,PWGRaster",
-        formats: &["application/vnd.zebra-zpl", "image/pwg-raster", "application/pdf"],
-        color: false,
-        duplex: false,
-        pages_per_minute: 90,
-        resolutions: &[203],
-        urf: &[],
-        media: &[LABEL_4X6, LABEL_62],
-        trays: &[TraySpec { source: "main-roll", capacity: 450, level: -3, media: "na_index-4x6_4x6in" }],
-        supplies: &[SupplySpec {
-            kind: "ribbon-wax",
-            description: "Thermal transfer ribbon",
-            rgb: "#000000",
-            colorant: "black",
-            level: -2,
-            receptacle: false,
-        }],
-        kind: "label,roll",
-        impressions_before: 400_100,
-    },
-];
+/// PrtMarkerSuppliesSupplyUnitTC (RFC 3805), of which a few.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SupplyUnit {
+    /// Percent.
+    Percent,
+    /// Impressions.
+    Impressions,
+    /// Items (staples).
+    Items,
+    /// Tenths of millilitres.
+    TenthsOfMillilitres,
+    /// Metres (ribbon).
+    Metres,
+}
+
+impl SupplyUnit {
+    /// The number in the MIB.
+    pub fn code(self) -> i32 {
+        match self {
+            SupplyUnit::Percent => 19,
+            SupplyUnit::Impressions => 7,
+            SupplyUnit::Items => 18,
+            SupplyUnit::TenthsOfMillilitres => 15,
+            SupplyUnit::Metres => 17,
+        }
+    }
+
+    /// The word in `printer-supply` (PWG 5100.13 §5.6.43).
+    pub fn keyword(self) -> &'static str {
+        match self {
+            SupplyUnit::Percent => "percent",
+            SupplyUnit::Impressions => "impressions",
+            SupplyUnit::Items => "items",
+            SupplyUnit::TenthsOfMillilitres => "tenthsOfMilliliters",
+            SupplyUnit::Metres => "meters",
+        }
+    }
+}
 
 /// The profile of this name.
 pub fn profile(key: &str) -> Option<&'static Profile> {

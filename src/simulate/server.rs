@@ -9,7 +9,7 @@ use super::attributes::Reach;
 use super::device::{Device, Refusal};
 use super::fault::{Fault, LossyOperation};
 use super::frame::{self, Head};
-use super::paper::{self, Document};
+use super::paper::{self, Document, Via};
 use super::service::{self, Answer, Request, Step};
 use bytes::Bytes;
 use futures_util::stream;
@@ -24,12 +24,12 @@ use sha2::{Digest, Sha256};
 use std::convert::Infallible;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -50,14 +50,37 @@ pub(super) struct Shared {
     pub(super) device: Mutex<Device>,
     /// Wakes the printing task.
     pub(super) wake: Notify,
+    /// Counts up whenever the printing task has gone over the device: something may have changed.
+    pub(super) changed: watch::Sender<u64>,
     pub(super) reach: Reach,
     pub(super) tls: Mutex<Option<Arc<ServerConfig>>>,
+    /// Its LPD queues: those of the profile, or its own behind a print server.
+    pub(super) queues: Vec<String>,
+    /// All printers of the print server that it is behind, itself among them; empty for a printer of its own.
+    pub(super) server: Mutex<Vec<Weak<Shared>>>,
 }
 
 impl Shared {
     /// The device. A panic while it was held is a bug that shows elsewhere; the state itself stays consistent enough.
     pub(super) fn device(&self) -> MutexGuard<'_, Device> {
         self.device.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The printers that are switched on behind this one's address, in the order of their queues, itself among them:
+    /// one, but for a print server, whose IPP, LPD and SNMP ports serve all of them.
+    pub(super) fn behind_address(self: &Arc<Self>) -> Vec<Arc<Shared>> {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        if server.is_empty() { vec![self.clone()] } else { server.iter().filter_map(Weak::upgrade).collect() }
+    }
+
+    /// The printer behind this address that an LPD queue leads to.
+    pub(super) fn lpd_queue(self: &Arc<Self>, queue: &str) -> Option<Arc<Shared>> {
+        self.behind_address().into_iter().find(|printer| printer.queues.iter().any(|name| name == queue))
+    }
+
+    /// Whether a connection that has just come, of whatever protocol, is to be closed at once (`drop-before`).
+    pub(super) fn drops_before(&self) -> bool {
+        self.device().faults.drops_before()
     }
 
     pub(super) fn tls(&self) -> Option<Arc<ServerConfig>> {
@@ -69,6 +92,7 @@ impl Shared {
 pub(super) async fn print(shared: Arc<Shared>, off: CancellationToken) {
     loop {
         let next = shared.device().advance(Instant::now());
+        shared.changed.send_modify(|count| *count = count.wrapping_add(1));
         let due = async {
             match next {
                 Some(next) => tokio::time::sleep_until(next.into()).await,
@@ -388,7 +412,8 @@ impl Upload {
             .and_then(|pages| pages)
             .map_err(storage)?;
         let sha256 = data_encoding::HEXLOWER.encode(&hash.finalize());
-        Ok(Document { file: path, format, sha256, bytes, pages, tls: self.tls })
+        let via = if self.tls { Via::Ipps } else { Via::Ipp };
+        Ok(Document { file: path, format, sha256, bytes, pages, via, garbage: false, cut_off: false })
     }
 }
 
@@ -440,7 +465,7 @@ fn spoilt_body(fault: &Fault, request: &Request, answer: &Bytes) -> Option<Body>
 }
 
 /// The same noise every time: a test that fails can be repeated.
-fn noise(bytes: usize) -> Vec<u8> {
+pub(super) fn noise(bytes: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     std::iter::repeat_with(|| {
         state ^= state << 13;

@@ -436,7 +436,9 @@ fn supports(device: &Device, name: &str, value: &IppValue) -> bool {
     let is_enum_of = |known: &[i32]| matches!(value, IppValue::Enum(n) if known.contains(n));
     match name {
         "copies" => matches!(value, IppValue::Integer(n) if (1..=MAX_COPIES).contains(n)),
-        "finishings" => members(value).iter().all(|value| *value == IppValue::Enum(3)),
+        "finishings" => members(value)
+            .iter()
+            .all(|value| matches!(value, IppValue::Enum(n) if attributes::finishings(device).contains(n))),
         "job-priority" => matches!(value, IppValue::Integer(n) if (1..=100).contains(n)),
         "job-sheets" => is_one_of(&["none"]),
         "media" => as_text(value).is_some_and(|word| profile.media.iter().any(|media| media.name == word)),

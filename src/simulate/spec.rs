@@ -2,6 +2,7 @@
 
 use super::fault::Fault;
 use super::profiles::{self, Profile};
+use super::snmp::Access;
 use sha2::{Digest, Sha256};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -61,6 +62,16 @@ pub struct PrinterSpec {
     pub address: IpAddr,
     /// TCP port; 0 takes a free one and keeps it over power cycles.
     pub port: u16,
+    /// UDP port of its SNMP agent, when its profile has one: 0 takes a free one, `None` leaves it out.
+    pub snmp_port: Option<u16>,
+    /// Who may ask its SNMP agent.
+    pub snmp_access: Access,
+    /// A recording (`.snmprec`) that its SNMP agent serves instead of objects of its own.
+    pub snmp_records: Option<PathBuf>,
+    /// TCP port of AppSocket, likewise.
+    pub appsocket_port: Option<u16>,
+    /// TCP port of LPD, likewise.
+    pub lpd_port: Option<u16>,
     /// Speaks TLS as well, on the same port.
     pub tls: bool,
     /// `printer-location` and the TXT key `note`.
@@ -69,8 +80,8 @@ pub struct PrinterSpec {
     pub priority: u8,
     /// What is wrong with it from the start.
     pub faults: Vec<Fault>,
-    /// How long it remembers finished jobs.
-    pub history: History,
+    /// How long it remembers finished jobs; `None`: as its profile says.
+    pub history: Option<History>,
     /// How long one impression takes.
     pub page_time: Duration,
     /// `multiple-operation-time-out`.
@@ -78,18 +89,23 @@ pub struct PrinterSpec {
 }
 
 impl PrinterSpec {
-    /// A printer of the default profile that takes 100 ms a page, remembers its jobs and has nothing wrong with it.
+    /// A printer of the default profile that takes 100 ms a page, speaks what the profile speaks and has nothing wrong with it.
     pub fn new(name: impl Into<String>, address: IpAddr) -> PrinterSpec {
         PrinterSpec {
             name: name.into(),
             profile: profiles::default_profile(),
             address,
             port: 0,
+            snmp_port: Some(0),
+            snmp_access: Access::default(),
+            snmp_records: None,
+            appsocket_port: Some(0),
+            lpd_port: Some(0),
             tls: false,
             location: "2nd floor".to_owned(),
             priority: 30,
             faults: Vec::new(),
-            history: History::Keep,
+            history: None,
             page_time: Duration::from_millis(100),
             time_out: Duration::from_secs(60),
         }

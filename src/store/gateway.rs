@@ -3,11 +3,14 @@
 //! A shadow has two sides: `latest`, what it should say, and `confirmed`, what the cloud is known to have. Their
 //! difference is what waits to be sent, so a thousand changes while the link is down cost one row.
 
+mod look;
+
 use super::{Db, Depth, OutboxRow, StoreError};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use rusqlite_migration::{M, Migrations};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// Most messages and records of all classes together; past it the oldest telemetry goes first, then printer statuses,
@@ -16,6 +19,9 @@ const ROWS_MAX: u64 = 100_000;
 
 /// Where the number of given-up messages is remembered.
 const DROPPED: &str = "dropped";
+
+/// How the reason of what is held begins: set aside until something else changes, not for being wrong itself.
+pub const HELD: &str = "held: ";
 
 /// What a message is, which decides what goes first when there is no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -91,7 +97,10 @@ pub struct GatewayStore {
 impl GatewayStore {
     /// Opens or creates the file; `fresh_epoch` becomes the epoch of a new one.
     pub async fn open(path: &Path, fresh_epoch: &str) -> Result<Self, StoreError> {
-        let migrations = Migrations::new(vec![M::up(include_str!("migrations/gateway-1.sql"))]);
+        let migrations = Migrations::new(vec![
+            M::up(include_str!("migrations/gateway-1.sql")),
+            M::up(include_str!("migrations/gateway-2.sql")),
+        ]);
         let opened = Db::open(path, migrations).await?;
         let fresh = fresh_epoch.to_owned();
         let epoch = opened.db.write(move |tx| super::epoch(tx, &fresh)).await?;
@@ -125,6 +134,7 @@ impl GatewayStore {
                     .execute(params![printer, latest.to_string()])?;
                 }
                 for message in &commit.messages {
+                    look::keep(tx, message)?;
                     if message.class == Class::Gateway {
                         tx.execute("DELETE FROM outbox WHERE class = 'gateway'", [])?;
                     }
@@ -165,6 +175,7 @@ impl GatewayStore {
 
     /// Shadows whose two sides differ, at most `limit`, without those in `busy`.
     pub async fn shadows_to_send(&self, limit: usize, busy: Vec<String>) -> Result<Vec<ShadowRow>, StoreError> {
+        let busy: HashSet<String> = busy.into_iter().collect();
         self.db
             .read(move |c| {
                 let mut statement = c.prepare_cached(
@@ -265,6 +276,28 @@ impl GatewayStore {
             .await
     }
 
+    /// Sets messages aside until [`GatewayStore::release`]: `why` begins with [`HELD`].
+    pub async fn hold(&self, rows: Vec<i64>, why: &str) -> Result<(), StoreError> {
+        let why = format!("{HELD}{why}");
+        self.db.write(move |tx| hold_rows(tx, "outbox", &rows, &why)).await
+    }
+
+    /// Lets go on what was held under topics that begin so. Answers how many.
+    pub async fn release(&self, prefix: &str) -> Result<usize, StoreError> {
+        let prefix = prefix.to_owned();
+        self.db.write(move |tx| release_rows(tx, "outbox", &prefix)).await
+    }
+
+    /// Changes the topics of what waits: `None` leaves one as it is. Answers how many were changed.
+    pub async fn rename(&self, rename: impl Fn(&str) -> Option<String> + Send + 'static) -> Result<usize, StoreError> {
+        self.db.write(move |tx| rename_rows(tx, "outbox", &rename)).await
+    }
+
+    /// Forgets what the cloud was known to have of every shadow: everything is sent again.
+    pub async fn forget_confirmed(&self) -> Result<usize, StoreError> {
+        self.db.write(|tx| tx.execute("UPDATE shadow SET confirmed = '{}' WHERE confirmed <> '{}'", [])).await
+    }
+
     /// Waits until the file is closed, which happens when every other handle is gone too.
     pub async fn close(self) {
         self.db.close().await;
@@ -313,6 +346,39 @@ fn shadow_row(printer: String, latest: &str, confirmed: &str) -> Option<ShadowRo
         Value::Object(serde_json::Map::new())
     });
     Some(ShadowRow { printer, latest, confirmed })
+}
+
+pub(super) fn hold_rows(tx: &Transaction<'_>, table: &'static str, rows: &[i64], why: &str) -> rusqlite::Result<()> {
+    let mut statement = tx.prepare_cached(&format!("UPDATE {table} SET wedged = ?2 WHERE row = ?1"))?;
+    for row in rows {
+        statement.execute(params![row, why])?;
+    }
+    Ok(())
+}
+
+pub(super) fn release_rows(tx: &Transaction<'_>, table: &'static str, prefix: &str) -> rusqlite::Result<usize> {
+    tx.prepare_cached(&format!(
+        "UPDATE {table} SET wedged = NULL
+         WHERE substr(wedged, 1, length(?1)) = ?1 AND substr(topic, 1, length(?2)) = ?2"
+    ))?
+    .execute([HELD, prefix])
+}
+
+pub(super) fn rename_rows(
+    tx: &Transaction<'_>,
+    table: &'static str,
+    rename: &dyn Fn(&str) -> Option<String>,
+) -> rusqlite::Result<usize> {
+    let mut topics = tx.prepare(&format!("SELECT DISTINCT topic FROM {table} WHERE topic <> ''"))?;
+    let topics: Vec<String> = topics.query_map([], |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let mut update = tx.prepare(&format!("UPDATE {table} SET topic = ?2 WHERE topic = ?1"))?;
+    let mut changed = 0;
+    for topic in topics {
+        if let Some(new) = rename(&topic).filter(|new| *new != topic) {
+            changed += update.execute([topic, new])?;
+        }
+    }
+    Ok(changed)
 }
 
 pub(super) fn delete_rows(tx: &Transaction<'_>, table: &'static str, rows: &[i64]) -> rusqlite::Result<()> {

@@ -3,6 +3,10 @@
 //! A change of a job and the status that tells of it commit in one transaction. Statuses of one job are taken in
 //! order: [`JobStore::peek`] shows only the first that is left of each job.
 
+mod look;
+
+pub use look::{JobFilter, Transition};
+
 use super::{Db, Depth, OutboxRow, StoreError};
 use crate::domain::ids::JobId;
 use crate::domain::job::{Job, State};
@@ -202,6 +206,23 @@ impl JobStore {
                 tx.execute("UPDATE status_outbox SET wedged = ?2 WHERE row = ?1", params![row, why]).map(drop)
             })
             .await
+    }
+
+    /// Sets statuses aside until [`JobStore::release`].
+    pub async fn hold(&self, rows: Vec<i64>, why: &str) -> Result<(), StoreError> {
+        let why = format!("{}{why}", super::gateway::HELD);
+        self.db.write(move |tx| super::gateway::hold_rows(tx, "status_outbox", &rows, &why)).await
+    }
+
+    /// Lets go on what was held under topics that begin so. Answers how many.
+    pub async fn release(&self, prefix: &str) -> Result<usize, StoreError> {
+        let prefix = prefix.to_owned();
+        self.db.write(move |tx| super::gateway::release_rows(tx, "status_outbox", &prefix)).await
+    }
+
+    /// Changes the topics of what waits: `None` leaves one as it is. Answers how many were changed.
+    pub async fn rename(&self, rename: impl Fn(&str) -> Option<String> + Send + 'static) -> Result<usize, StoreError> {
+        self.db.write(move |tx| super::gateway::rename_rows(tx, "status_outbox", &rename)).await
     }
 
     /// Writes everything into the file itself and empties its log, so that what was erased is nowhere any more.

@@ -324,6 +324,49 @@ pub struct Depth {
     pub oldest: Option<i64>,
 }
 
+/// A message that is set aside because sending it again would never help.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wedged {
+    /// Its place in its file.
+    pub row: i64,
+    /// The payload's `id`.
+    pub message: String,
+    /// Where it would go.
+    pub topic: String,
+    /// Its job, or its class.
+    pub about: Option<String>,
+    /// Octets of payload.
+    pub bytes: u64,
+    /// When it was stored, seconds since 1970.
+    pub at: i64,
+    /// Why it is set aside.
+    pub why: String,
+}
+
+fn wedged(
+    connection: &Connection,
+    table: &'static str,
+    about: &'static str,
+    limit: usize,
+) -> rusqlite::Result<Vec<Wedged>> {
+    let mut statement = connection.prepare_cached(&format!(
+        "SELECT row, message, topic, {about}, length(payload), at, wedged FROM {table} WHERE wedged IS NOT NULL
+         ORDER BY row LIMIT ?1"
+    ))?;
+    let rows = statement.query_map([limit as i64], |row| {
+        Ok(Wedged {
+            row: row.get(0)?,
+            message: row.get(1)?,
+            topic: row.get(2)?,
+            about: row.get(3)?,
+            bytes: row.get::<_, i64>(4)?.unsigned_abs(),
+            at: row.get(5)?,
+            why: row.get(6)?,
+        })
+    })?;
+    rows.collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,22 +8,32 @@
 //! - Channels wake, tables hold: [`Wake`] only says "look again"; losing a wake-up costs nothing but the next one.
 //! - A runtime may lose its subscriptions without a word. When publishes are taken and no echo comes, the link is made
 //!   anew; when nothing flows for an hour, a small probe asks for its own echo.
+//! - Where one wildcard cannot cover all printers (a flat topic root, classic shadows of things) each printer has
+//!   subscriptions of its own ([`places`]). What waits for a printer without a working one is held, with the reason, and
+//!   goes out when it works; who is not served is told in the gateway's status.
 //! - Commands go to the job book's owner through a bounded channel. Full: the command is dropped and counted; by the
 //!   delivery contract the submitter sends it again.
 //!
 //! Not here: what messages say (`jobs`, `hub`), when the link is made anew (`cloud::greengrass::Link`).
 
+mod naming;
+mod places;
+mod shadows;
 mod status;
+mod view;
 
+pub use naming::take_over;
+pub use places::Names;
 pub use status::GatewayFacts;
+pub use view::View;
 
 use crate::cloud::Command;
-use crate::cloud::greengrass::{Link, LinkEvent, PublishError};
-use crate::cloud::wire::{self, GatewayEvent, Inbound, ShadowAccepted, ShadowRejected, ShadowUpdate, Topics};
-use crate::domain::ids::{GatewayName, MessageId, PrinterId};
+use crate::cloud::greengrass::{Link, LinkEvent, PublishError, Runtime};
+use crate::cloud::wire::{self, GatewayEvent, Inbound, ShadowAccepted, ShadowRejected, Topics};
+use crate::domain::ids::{GatewayName, MessageId};
 use crate::domain::lane::{self, Lane};
 use crate::domain::outbox::{Allowance, Failure, Limits, Message, Rows, Window};
-use crate::domain::shadow;
+use crate::domain::subscriptions::Subscriptions;
 use crate::store::gateway::GatewayStore;
 use crate::store::jobs::JobStore;
 use crate::store::{OutboxRow, StoreError, Wake};
@@ -40,6 +50,10 @@ const OPEN_MAX: usize = 10;
 const RECORDS_PEEKED: usize = 64;
 /// Link events taken at once, so that their confirmations share a commit.
 const EVENTS_AT_ONCE: usize = 64;
+/// Rows looked at in one go while some of them cannot be sent, and rows that wait for their printer's subscription
+/// before no more are looked at.
+const AHEAD: usize = 256;
+const SOON_MAX: usize = 512;
 /// How often the gateway's status is sent when nothing changed.
 const PERIODIC: Duration = Duration::from_secs(6 * 3600);
 /// Silence after which a probe asks for its own echo: 24 a day, 48 messages with their echoes.
@@ -65,6 +79,10 @@ const STORE_PAUSE: Duration = Duration::from_secs(2);
 pub struct Parts {
     /// Our thing name.
     pub gateway: GatewayName,
+    /// How topics and shadows are named; what waits in the store is named so too ([`take_over`]).
+    pub topics: Topics,
+    /// The printers there are.
+    pub names: watch::Receiver<Arc<Names>>,
     /// The link to the nucleus and its events.
     pub link: Link,
     /// What the link tells.
@@ -87,6 +105,8 @@ pub struct Parts {
     pub shadow_limits: lane::Limits,
     /// Cancelled before the uplink is, when the whole gateway stops: only then does it say "stopping".
     pub farewell: CancellationToken,
+    /// Where others read how it goes.
+    pub view: watch::Sender<View>,
 }
 
 /// How the uplink ended.
@@ -101,8 +121,14 @@ pub enum Ended {
 /// Runs until `cancel`, or until the nucleus refuses us for good.
 pub async fn run(parts: Parts, cancel: CancellationToken) -> Ended {
     let (results, outcomes) = mpsc::channel(OPEN_MAX * 2);
-    let topics = Topics::new(&parts.gateway);
+    let topics = parts.topics.clone();
+    let subscriptions = (topics.filters_per_printer() > 0).then(|| Subscriptions::new(topics.is_shared()));
     let mut uplink = Uplink {
+        runtime: parts.link.runtime(),
+        subscriptions,
+        unserved_changed: false,
+        unserved: Vec::new(),
+        unserved_news: false,
         window: Window::new(parts.limits.clone()),
         lane: Lane::new(parts.shadow_limits.clone()),
         topics,
@@ -110,6 +136,7 @@ pub async fn run(parts: Parts, cancel: CancellationToken) -> Ended {
         up: false,
         results,
         heard: Timestamp::now(),
+        answered: false,
         published: false,
         cured: None,
         told: None,
@@ -126,12 +153,23 @@ pub async fn run(parts: Parts, cancel: CancellationToken) -> Ended {
 struct Uplink {
     parts: Parts,
     topics: Topics,
+    runtime: watch::Receiver<Runtime>,
+    /// Only where printers need subscriptions of their own.
+    subscriptions: Option<Subscriptions>,
+    /// Who is not served may have changed since it was last looked at.
+    unserved_changed: bool,
+    /// Printers that are not served, and why.
+    unserved: Vec<(String, String)>,
+    /// The cloud was not told of these yet.
+    unserved_news: bool,
     window: Window,
     lane: Lane,
     up: bool,
     results: mpsc::Sender<Sent>,
     /// When the cloud's side was last heard: an echo, or an answer to a shadow update.
     heard: Timestamp,
+    /// It was heard in this run.
+    answered: bool,
     /// The nucleus took the last publish.
     published: bool,
     /// When the link was last made anew for its silence.
@@ -161,6 +199,8 @@ impl Uplink {
         let mut periodic = tokio::time::interval(PERIODIC);
         periodic.reset();
         let mut facts_open = true;
+        let mut places_open = self.subscriptions.is_some();
+        self.give_places();
         loop {
             let pause = match self.step().await {
                 Ok(due) => until(due),
@@ -170,6 +210,7 @@ impl Uplink {
                     STORE_PAUSE
                 }
             };
+            self.publish_view();
             let wake = self.parts.wake.clone();
             tokio::select! {
                 biased;
@@ -200,6 +241,11 @@ impl Uplink {
                         self.facts_changed().await;
                     }
                 }
+                changed = self.parts.names.changed(), if places_open => {
+                    places_open = changed.is_ok();
+                    self.give_places();
+                }
+                Ok(()) = self.runtime.changed() => self.give_places(),
                 _ = periodic.tick() => self.tell_status(GatewayEvent::Periodic).await,
                 () = wake.woken() => {}
                 () = tokio::time::sleep(pause) => {}
@@ -239,15 +285,18 @@ impl Uplink {
         if !self.up {
             return Ok(None);
         }
+        self.look_at_unserved(now);
         self.tell_due_change(now).await;
         self.probe(now);
+        self.probe_printers(now);
         self.cure_deafness(now);
         let mut due = self.start_shadows(now).await?;
         self.admit(now).await?;
         while let Some(message) = self.window.next_send(now, random()) {
             self.publish(message.id, message.topic, message.payload, false);
         }
-        for other in [self.window.next_due(now), self.lane.next_due(now), self.change_due] {
+        let probes = self.subscriptions.as_ref().and_then(Subscriptions::next_due);
+        for other in [self.window.next_due(now), self.lane.next_due(now), self.change_due, probes] {
             due = match (due, other) {
                 (Some(a), Some(b)) => Some(a.min(b)),
                 (a, b) => a.or(b),
@@ -271,7 +320,7 @@ impl Uplink {
             return;
         }
         self.change_due = None;
-        if self.told.as_ref() == Some(&*self.parts.facts.borrow()) {
+        if self.told.as_ref() == Some(&*self.parts.facts.borrow()) && !self.unserved_news {
             return;
         }
         self.changes.told(now);
@@ -285,6 +334,7 @@ impl Uplink {
             self.window.link_up(now);
         }
         self.heard = now;
+        self.answered = true;
     }
 
     /// Asks for its own echo when nothing else told for long that the way to the cloud and back is open.
@@ -319,19 +369,41 @@ impl Uplink {
     }
 
     async fn admit(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        if self.room() == 0 {
-            return Ok(());
+        let mut soon = Vec::new();
+        let mut ahead = 0;
+        while self.room() > 0 {
+            let busy = [self.window.job_rows(), soon.clone()].concat();
+            let sorted = self.sort(self.parts.jobs.peek(self.room().max(ahead), busy).await?);
+            for row in sorted.send {
+                let rows = Rows::Job(row.row);
+                self.window.admit(message(row, rows), now);
+            }
+            for (why, rows) in &sorted.hold {
+                self.parts.jobs.hold(rows.clone(), why).await?;
+            }
+            soon.extend(sorted.soon);
+            if !sorted.more || soon.len() >= SOON_MAX {
+                break;
+            }
+            ahead = AHEAD;
         }
-        for row in self.parts.jobs.peek(self.room(), self.window.job_rows()).await? {
-            let rows = Rows::Job(row.row);
-            self.window.admit(message(row, rows), now);
-        }
-        if self.room() == 0 {
-            return Ok(());
-        }
-        for row in self.parts.store.peek(self.room(), self.window.gateway_rows()).await? {
-            let rows = Rows::Gateway(vec![row.row]);
-            self.window.admit(message(row, rows), now);
+        let mut soon = Vec::new();
+        let mut ahead = 0;
+        while self.room() > 0 {
+            let busy = [self.window.gateway_rows(), soon.clone()].concat();
+            let sorted = self.sort(self.parts.store.peek(self.room().max(ahead), busy).await?);
+            for row in sorted.send {
+                let rows = Rows::Gateway(vec![row.row]);
+                self.window.admit(message(row, rows), now);
+            }
+            for (why, rows) in &sorted.hold {
+                self.parts.store.hold(rows.clone(), why).await?;
+            }
+            soon.extend(sorted.soon);
+            if !sorted.more || soon.len() >= SOON_MAX {
+                break;
+            }
+            ahead = AHEAD;
         }
         while self.room() > 0 {
             let records = self.parts.store.peek_telemetry(RECORDS_PEEKED, self.window.gateway_rows()).await?;
@@ -375,41 +447,6 @@ impl Uplink {
                 Ok(None)
             }
         }
-    }
-
-    /// Starts updates of shadows that differ. Answers when the rate allows more, if some had to wait for it.
-    async fn start_shadows(&mut self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        let open = (self.parts.limits.size - self.window.room()) + self.lane.len();
-        let room = self.lane.room().min(OPEN_MAX.saturating_sub(open));
-        if room == 0 {
-            return Ok(None);
-        }
-        for row in self.parts.store.shadows_to_send(room, self.lane.busy(now)).await? {
-            let Ok(printer) = PrinterId::new(row.printer.clone()) else { continue };
-            let (latest, _) = shadow::fit(&row.latest, shadow::DOCUMENT_BYTES);
-            let token = message_id();
-            let Some(patch) = shadow::diff(&row.confirmed, &latest) else {
-                // Equal in meaning, written differently: nothing to send.
-                self.parts.store.shadow_confirmed(&row.printer, &row.latest).await?;
-                continue;
-            };
-            let split = shadow::split(&patch, shadow::ANSWER_BYTES, token.as_str());
-            if !split.left_out.is_empty() && self.unsendable.get(&row.printer) != Some(&split.left_out) {
-                tracing::warn!(printer = row.printer, left_out = ?split.left_out, "too large for one shadow update");
-                self.unsendable.insert(row.printer.clone(), split.left_out.clone());
-            }
-            let Some(first) = split.patches.into_iter().next() else {
-                self.parts.store.shadow_confirmed(&row.printer, &row.latest).await?;
-                continue;
-            };
-            let update = ShadowUpdate::reported(first.clone(), token.to_string());
-            let Ok(payload) = serde_json::to_vec(&update) else { continue };
-            if !self.lane.start(&row.printer, token.as_str(), first, now) {
-                return Ok(Some(self.lane.next_start(now)));
-            }
-            self.publish(token.to_string(), self.topics.shadow_update(&printer), payload, true);
-        }
-        Ok(None)
     }
 
     fn publish(&self, id: String, topic: String, payload: Vec<u8>, shadow: bool) {
@@ -478,6 +515,7 @@ impl Uplink {
                     tracing::warn!(reason, "not connected to the nucleus; everything is kept");
                     self.up = false;
                 }
+                LinkEvent::Filter { filter, missing } => self.filter_changed(&filter, missing),
                 LinkEvent::ConfigurationChanged { .. } => self.parts.configuration_changed.notify_one(),
                 LinkEvent::Refused { reason } => refused = Some(reason),
                 LinkEvent::Message { topic, payload } => {
@@ -510,7 +548,7 @@ impl Uplink {
     /// Something arrived. Answers the message that it confirms.
     async fn message(&mut self, topic: &str, payload: bytes::Bytes) -> Option<Message> {
         match self.topics.parse(topic)? {
-            Inbound::Echo => {
+            Inbound::Echo { printer } => {
                 #[derive(serde::Deserialize)]
                 struct Id {
                     id: String,
@@ -519,6 +557,9 @@ impl Uplink {
                 let echo = self.window.echo(topic, &id.id, &payload);
                 if echo.is_some() {
                     self.heard_now();
+                    if let Some(printer) = printer {
+                        self.heard_of(printer).await;
+                    }
                 }
                 echo
             }
@@ -534,40 +575,17 @@ impl Uplink {
                 let token = ShadowAccepted::parse(&payload)?.client_token?;
                 if let Some(patch) = self.lane.accepted(printer, &token) {
                     self.heard_now();
+                    // It may have been refused before.
+                    self.unserved_changed |= !self.unserved.is_empty();
                     self.shadow_accepted(printer, &patch).await;
                 }
                 None
             }
             Inbound::ShadowRejected { printer } => {
-                let rejected = ShadowRejected::parse(&payload)?;
-                let token = rejected.client_token?;
-                if self.lane.failed(&token, Timestamp::now(), random()) {
-                    tracing::warn!(
-                        printer,
-                        code = rejected.code,
-                        message = rejected.message.as_deref().unwrap_or_default(),
-                        "the cloud rejected a shadow update; it will be tried again"
-                    );
-                }
+                self.shadow_rejected(printer, ShadowRejected::parse(&payload)?);
                 None
             }
             Inbound::ShadowDelta { .. } => None,
-        }
-    }
-
-    async fn shadow_accepted(&mut self, printer: &str, patch: &serde_json::Value) {
-        let outcome = match self.parts.store.shadow(printer).await {
-            Ok(Some(row)) => {
-                let mut confirmed = row.confirmed;
-                shadow::apply(&mut confirmed, patch);
-                self.parts.store.shadow_confirmed(printer, &confirmed).await
-            }
-            Ok(None) => Ok(()),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = outcome {
-            tracing::error!(%error, printer, "an accepted shadow update is not remembered and will be sent again");
-            self.lane.rest(printer.to_owned(), Timestamp::now(), random());
         }
     }
 
@@ -583,13 +601,13 @@ impl Uplink {
 
     async fn tell_status(&mut self, event: GatewayEvent) {
         let facts = self.parts.facts.borrow().clone();
-        if let Err(error) =
-            status::store(&self.parts.gateway, &self.topics, &self.parts.jobs, &self.parts.store, &facts, event).await
-        {
+        let Parts { gateway, jobs, store, .. } = &self.parts;
+        if let Err(error) = status::store(gateway, &self.topics, jobs, store, &facts, &self.unserved, event).await {
             tracing::error!(%error, "the gateway's status could not be stored");
             return;
         }
         self.told = Some(facts);
+        self.unserved_news = false;
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::message_id;
 use crate::cloud::wire::{
-    self, Configuration, GatewayEvent, GatewayReport, JobStatus, OutboxState, PrinterCounts, Topics, clip,
+    self, Configuration, GatewayEvent, GatewayReport, JobStatus, OutboxState, PrinterCounts, Topics, UnservedPrinter,
+    UnservedPrinters, clip,
 };
 use crate::domain::ids::GatewayName;
 use crate::store::StoreError;
@@ -13,6 +14,9 @@ use jiff::Timestamp;
 /// Most configuration errors told, and octets of each: the whole message stays within its limit.
 const ERRORS_MAX: usize = 12;
 const ERROR_BYTES: usize = 160;
+/// The same of printers that are not served.
+const UNSERVED_MAX: usize = 5;
+const REASON_BYTES: usize = 160;
 
 /// What the status tells besides the store's figures.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -30,6 +34,7 @@ pub(super) async fn store(
     jobs: &JobStore,
     store: &GatewayStore,
     facts: &GatewayFacts,
+    unserved: &[(String, String)],
     event: GatewayEvent,
 ) -> Result<(), StoreError> {
     let now = Timestamp::now();
@@ -58,6 +63,10 @@ pub(super) async fn store(
                 .and_then(|s| Timestamp::from_second(s).ok()),
             dropped: store.dropped().await?,
         },
+        unserved: (!unserved.is_empty()).then(|| UnservedPrinters {
+            count: unserved.len() as u64,
+            printers: unserved.iter().take(UNSERVED_MAX).map(told).collect(),
+        }),
         config,
     };
     let id = message_id();
@@ -73,4 +82,8 @@ pub(super) async fn store(
             Ok(())
         }
     }
+}
+
+fn told((printer, reason): &(String, String)) -> UnservedPrinter {
+    UnservedPrinter { printer: clip(printer, 64), reason: clip(reason, REASON_BYTES) }
 }

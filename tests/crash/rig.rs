@@ -183,7 +183,7 @@ impl Rig {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let printers = plans.iter().zip(1..).map(|(plan, host)| {
             let mut spec = PrinterSpec::new(plan.name, IpAddr::V4(Ipv4Addr::new(127, 0, address, host)));
-            spec.history = plan.history;
+            spec.history = Some(plan.history);
             spec.page_time = plan.page_time;
             spec.time_out = plan.time_out;
             spec.faults = plan.faults.iter().map(|fault| fault.parse().unwrap()).collect();

@@ -451,7 +451,7 @@ async fn the_link_survives_200_bad_connections() {
                 }
                 LinkEvent::Down { .. } => downs += 1,
                 LinkEvent::Message { topic, .. } if topic == "a/last" => break,
-                LinkEvent::Message { .. } | LinkEvent::ConfigurationChanged { .. } => {}
+                LinkEvent::Message { .. } | LinkEvent::ConfigurationChanged { .. } | LinkEvent::Filter { .. } => {}
                 LinkEvent::Refused { reason } => panic!("{reason}"),
             }
         }

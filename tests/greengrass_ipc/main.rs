@@ -6,6 +6,7 @@
 // Helpers of tests say what they expect by unwrapping it, as tests do.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod classic;
 mod hostile;
 mod link;
 mod rules;

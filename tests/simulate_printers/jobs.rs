@@ -151,7 +151,7 @@ async fn history_is_kept_or_forgotten_as_asked() {
     for (history, remembered) in
         [(History::Keep, true), (History::None, false), (History::Forget(Duration::from_millis(100)), false)]
     {
-        let lab = printer(|spec| spec.history = history).await;
+        let lab = printer(|spec| spec.history = Some(history)).await;
         let document = lab.pdf(1);
         let job = print_job("ATTR integer copies 1", "STATUS successful-ok");
         assert!(lab.ipptool(&job, &["-f", document.to_str().unwrap()]).await.passed());

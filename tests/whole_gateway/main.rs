@@ -10,6 +10,7 @@ mod common;
 mod bad_printers;
 mod bad_tickets;
 mod configuration;
+mod control_socket;
 mod end_to_end;
 mod job_control;
 mod outage;

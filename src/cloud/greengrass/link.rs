@@ -17,6 +17,11 @@
 //!   can be what is missing); it answers for itself.
 //! - A filter whose subscription fails or ends is subscribed again, each on its own, with backoff, on the same
 //!   connection: nucleus lite can refuse subscriptions while it is offline.
+//! - Filters can be added and taken away while it runs ([`Link::keep_filters`]): those of single printers, where no
+//!   wildcard covers them. They have no part in `Up` and `Down`; each tells of itself with [`LinkEvent::Filter`], and
+//!   all of them are told missing when their connection ends.
+//! - The link asks once whether the runtime announces updates of components; that also tells classic from lite
+//!   ([`Link::runtime`]). Lite is not asked again.
 //! - After [`TIMEOUTS_TO_RECONNECT`] requests in a row without an answer the connection is given up and made anew.
 //! - Refusal for good: `refusals_explicit` rounds in a row in which the nucleus refused every credential we have with
 //!   CONNECT_ACK (nucleus classic; a restart of the component brings a good token), or `refusals_silent` rounds in
@@ -30,22 +35,30 @@
 //! `Up`, `Down` and `Refused` are never dropped: the supervisor waits with them, and with everything else it would do.
 //! Messages may arrive before the first `Up` (their filter is in, others are not) and a few after `Down`.
 
-use super::connection::{Connection, ConnectionLimits, Credential, RawEvent, Subscription};
-use super::error::{ConnectError, IpcError, PublishError, ServiceErrorKind};
-use super::operations::{ReportedState, configuration_update, iot_core_message};
+mod keeper;
+
+use self::keeper::{FilterKey, FilterReport, Keeper};
+use super::connection::{Connection, ConnectionLimits, Credential};
+use super::error::{ConnectError, IpcError, PublishError};
+use super::operations::{PreUpdate, ReportedState};
 use super::settings::{IpcSettings, Token};
 use crate::domain::retry::Backoff;
+use crate::domain::secret::Secret;
 use bytes::Bytes;
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// Requests in a row without an answer after which the connection is made anew.
 pub const TIMEOUTS_TO_RECONNECT: u32 = 3;
+
+/// Words of filters that may wait for the supervisor.
+const REPORTS: usize = 16;
 
 /// What the link tells its consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +80,13 @@ pub enum LinkEvent {
         /// Its payload.
         payload: Bytes,
     },
+    /// One of the filters that [`Link::keep_filters`] asked for is subscribed, or is not any more.
+    Filter {
+        /// Which.
+        filter: String,
+        /// Why it is missing; `None` once it is subscribed.
+        missing: Option<String>,
+    },
     /// A part of the configuration changed: read it again.
     ConfigurationChanged {
         /// Whose configuration.
@@ -82,13 +102,37 @@ pub enum LinkEvent {
     },
 }
 
+/// Which Greengrass runtime this is, as far as it has shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Runtime {
+    /// Not known yet.
+    #[default]
+    Unknown,
+    /// It announces updates of components, as nucleus classic does.
+    Classic,
+    /// It does not know that operation, as nucleus lite.
+    Lite,
+}
+
+/// What is to be subscribed.
+#[derive(Debug, Clone, Default)]
+struct Wanted {
+    /// What `Up` stands for; unknown until the configuration is.
+    fixed: Option<Arc<[String]>>,
+    more: Arc<BTreeSet<String>>,
+}
+
 /// How the link behaves.
 #[derive(Debug, Clone)]
 pub struct LinkSettings {
     /// Where the nucleus is and who we are.
     pub ipc: IpcSettings,
     /// MQTT filters to keep subscribed; disjoint, because overlapping ones multiply deliveries on nucleus lite.
-    pub filters: Vec<String>,
+    /// `None`: [`Link::subscribe`] tells them later; there is no `Up` before.
+    pub filters: Option<Vec<String>>,
+    /// Where announcements of updates go; bounded, one that finds it full waits with those behind it. `None`: the
+    /// runtime is not asked for them.
+    pub updates: Option<mpsc::Sender<PreUpdate>>,
     /// Whether to keep a subscription to our configuration.
     pub watch_configuration: bool,
     /// Limits of each connection, with the deadline of requests.
@@ -109,7 +153,8 @@ impl LinkSettings {
     pub fn new(ipc: IpcSettings, filters: Vec<String>) -> Self {
         Self {
             ipc,
-            filters,
+            filters: Some(filters),
+            updates: None,
             watch_configuration: true,
             limits: ConnectionLimits::default(),
             max_payload: 7_311,
@@ -133,6 +178,8 @@ struct Shared {
     timeouts: AtomicU32,
     max_payload: usize,
     ended: CancellationToken,
+    wanted: watch::Sender<Wanted>,
+    runtime: watch::Sender<Runtime>,
 }
 
 impl Link {
@@ -144,6 +191,11 @@ impl Link {
             timeouts: AtomicU32::new(0),
             max_payload: settings.max_payload,
             ended: CancellationToken::new(),
+            wanted: watch::Sender::new(Wanted {
+                fixed: settings.filters.clone().map(Into::into),
+                more: Arc::default(),
+            }),
+            runtime: watch::Sender::new(Runtime::Unknown),
         });
         let supervisor = Supervisor {
             token: settings.ipc.token.clone(),
@@ -163,6 +215,58 @@ impl Link {
             shared.set_connection(None);
         });
         Link { shared }
+    }
+
+    /// Tells the filters that `Up` stands for, where the settings did not. Only the first time counts.
+    pub fn subscribe(&self, filters: Vec<String>) {
+        self.shared.wanted.send_if_modified(|wanted| {
+            let first = wanted.fixed.is_none();
+            if first {
+                wanted.fixed = Some(filters.into());
+            }
+            first
+        });
+    }
+
+    /// Keeps these filters subscribed besides, and no others that an earlier call asked for.
+    pub fn keep_filters(&self, filters: BTreeSet<String>) {
+        self.shared.wanted.send_if_modified(|wanted| {
+            let news = *wanted.more != filters;
+            if news {
+                wanted.more = Arc::new(filters);
+            }
+            news
+        });
+    }
+
+    /// Which runtime this is, as far as it has shown.
+    pub fn runtime(&self) -> watch::Receiver<Runtime> {
+        self.shared.runtime.subscribe()
+    }
+
+    /// A secret's value, see [`Connection::get_secret_value`]; [`super::secrets`] says what an error means.
+    ///
+    /// # Errors
+    /// [`IpcError`]
+    pub async fn get_secret_value(&self, id: &str) -> Result<Secret, IpcError> {
+        let connection = self.shared.connection().ok_or(IpcError::NotConnected)?;
+        let outcome = connection.get_secret_value(id).await;
+        self.shared.watch_timeouts(&connection, outcome)
+    }
+
+    /// Answers an announced update, see [`Connection::defer_component_update`].
+    ///
+    /// # Errors
+    /// [`IpcError`]
+    pub async fn defer_component_update(
+        &self,
+        deployment: &str,
+        message: &str,
+        recheck_after_ms: u64,
+    ) -> Result<(), IpcError> {
+        let connection = self.shared.connection().ok_or(IpcError::NotConnected)?;
+        let outcome = connection.defer_component_update(deployment, message, recheck_after_ms).await;
+        self.shared.watch_timeouts(&connection, outcome)
     }
 
     /// Publishes with QoS 1. Success means that the nucleus has the message, nothing more: only its echo, or
@@ -357,20 +461,50 @@ impl Supervisor {
 
     /// Keeps all subscriptions of one connection until it ends; returns the reason.
     async fn serve(&mut self, connection: &Connection, attempt: &mut u32) -> Result<String, Unwanted> {
-        let count = self.settings.filters.len();
-        let (reports, mut inbox) = mpsc::channel(count.max(1));
+        let (reports, mut inbox) = mpsc::channel(REPORTS);
         // Dropped, and with it all keepers and their subscriptions, when this connection is over.
         let mut keepers = JoinSet::new();
-        for (index, filter) in self.settings.filters.iter().enumerate() {
-            keepers.spawn(self.keeper(connection).keep_filter(index, filter.clone(), reports.clone()));
-        }
         if self.settings.watch_configuration {
             keepers.spawn(self.keeper(connection).keep_configuration());
         }
-        let mut subscribed = vec![false; count];
+        if let Some(updates) = self.settings.updates.clone()
+            && *self.shared.runtime.borrow() != Runtime::Lite
+        {
+            keepers.spawn(self.keeper(connection).keep_updates(updates));
+        }
+        let mut wanted = self.shared.wanted.subscribe();
+        let mut fixed: Option<Vec<bool>> = None;
+        let mut more: BTreeMap<String, Kept> = BTreeMap::new();
+        let mut serial = 0;
         let mut up = false;
-        loop {
-            if !up && subscribed.iter().all(|s| *s) {
+        let reason = loop {
+            let filters = wanted.borrow_and_update().clone();
+            if fixed.is_none()
+                && let Some(filters) = filters.fixed
+            {
+                for (index, filter) in filters.iter().enumerate() {
+                    let key = FilterKey::Fixed(index);
+                    keepers.spawn(self.keeper(connection).keep_filter(key, filter.clone(), reports.clone()));
+                }
+                fixed = Some(vec![false; filters.len()]);
+            }
+            more.retain(|filter, kept| {
+                let keep = filters.more.contains(filter);
+                if !keep {
+                    kept.keeper.abort();
+                }
+                keep
+            });
+            for filter in filters.more.iter() {
+                if !more.contains_key(filter) {
+                    serial += 1;
+                    let key = FilterKey::More { filter: filter.clone(), serial };
+                    let keeper =
+                        keepers.spawn(self.keeper(connection).keep_filter(key, filter.clone(), reports.clone()));
+                    more.insert(filter.clone(), Kept { keeper, serial, subscribed: false });
+                }
+            }
+            if !up && fixed.as_ref().is_some_and(|fixed| fixed.iter().all(|subscribed| *subscribed)) {
                 up = true;
                 *attempt = 0;
                 self.ups += 1;
@@ -380,20 +514,37 @@ impl Supervisor {
             tokio::select! {
                 // First: the end of the connection explains the end of its subscriptions.
                 biased;
-                reason = connection.ended() => return Ok(reason),
+                reason = connection.ended() => break reason,
                 () = self.events.closed() => return Err(Unwanted),
-                Some(report) = inbox.recv() => {
-                    let FilterReport { index, missing } = report;
-                    if let Some(state) = subscribed.get_mut(index) {
-                        *state = missing.is_none();
+                Some(FilterReport { key, missing }) = inbox.recv() => match key {
+                    FilterKey::Fixed(index) => {
+                        if let Some(state) = fixed.as_mut().and_then(|fixed| fixed.get_mut(index)) {
+                            *state = missing.is_none();
+                        }
+                        if let Some(reason) = missing {
+                            up = false;
+                            self.down(reason).await?;
+                        }
                     }
-                    if let Some(reason) = missing {
-                        up = false;
-                        self.down(reason).await?;
+                    FilterKey::More { filter, serial } => {
+                        // Another one may be kept for this filter by now, or none.
+                        let kept = more.get_mut(&filter).filter(|kept| kept.serial == serial);
+                        if let Some(kept) = kept {
+                            kept.subscribed = missing.is_none();
+                            self.emit(LinkEvent::Filter { filter, missing }).await?;
+                        }
                     }
-                }
+                },
+                // The sender is ours: it does not end.
+                Ok(()) = wanted.changed() => {}
+                // Who has ended is not wanted any more.
+                Some(_) = keepers.join_next() => {}
             }
+        };
+        for (filter, _) in more.into_iter().filter(|(_, kept)| kept.subscribed) {
+            self.emit(LinkEvent::Filter { filter, missing: Some(reason.clone()) }).await?;
         }
+        Ok(reason)
     }
 
     fn keeper(&self, connection: &Connection) -> Keeper {
@@ -419,108 +570,11 @@ impl Supervisor {
     }
 }
 
-/// A filter's word to the supervisor.
-struct FilterReport {
-    index: usize,
-    /// Why it is not subscribed; `None` once it is.
-    missing: Option<String>,
-}
-
-/// Keeps one subscription on one connection.
-struct Keeper {
-    connection: Connection,
-    shared: Arc<Shared>,
-    events: mpsc::Sender<LinkEvent>,
-    backoff: Backoff,
-}
-
-impl Keeper {
-    async fn keep_filter(self, index: usize, filter: String, reports: mpsc::Sender<FilterReport>) {
-        let mut attempt = 0;
-        loop {
-            let outcome = self.connection.subscribe_to_iot_core(&filter).await;
-            let missing = match self.shared.watch_timeouts(&self.connection, outcome) {
-                Ok(subscription) => {
-                    if reports.send(FilterReport { index, missing: None }).await.is_err() {
-                        return;
-                    }
-                    let Some(ended) = self.forward(subscription, &mut attempt, message_event).await else { return };
-                    format!("the subscription to {filter} ended: {ended}")
-                }
-                Err(IpcError::Service { kind: ServiceErrorKind::Unauthorized, message, .. }) => {
-                    // Only a deployment helps: ask seldom.
-                    attempt = u32::MAX;
-                    format!(
-                        "subscribing to {filter} is not allowed ({message}): the component's accessControl for \
-                         aws.greengrass.ipc.mqttproxy must allow aws.greengrass#SubscribeToIoTCore on it"
-                    )
-                }
-                Err(error) => format!("cannot subscribe to {filter}: {error}"),
-            };
-            if reports.send(FilterReport { index, missing: Some(missing) }).await.is_err() {
-                return;
-            }
-            self.pause(&mut attempt).await;
-        }
-    }
-
-    async fn keep_configuration(self) {
-        let mut attempt = 0;
-        loop {
-            let outcome = self.connection.subscribe_to_configuration_update(None, &[]).await;
-            match self.shared.watch_timeouts(&self.connection, outcome) {
-                Ok(subscription) => {
-                    let Some(ended) = self.forward(subscription, &mut attempt, configuration_event).await else {
-                        return;
-                    };
-                    tracing::info!(reason = %ended, "the subscription to the configuration ended");
-                }
-                Err(error) => {
-                    // Not needed to work: a change is then seen at the next `Up` or start.
-                    tracing::debug!(%error, "no subscription to the configuration");
-                    attempt = u32::MAX;
-                }
-            }
-            self.pause(&mut attempt).await;
-        }
-    }
-
-    /// Passes events on until the subscription ends, and says why it ended; `None` if nobody wants them any more.
-    async fn forward(
-        &self,
-        mut subscription: Subscription,
-        attempt: &mut u32,
-        read: fn(&RawEvent) -> Result<Option<LinkEvent>, String>,
-    ) -> Option<String> {
-        loop {
-            let event = match subscription.recv().await {
-                Ok(event) => event,
-                Err(ended) => return Some(ended),
-            };
-            // It delivers, so what comes next is a new trouble.
-            *attempt = 0;
-            match read(&event) {
-                Ok(Some(event)) => self.events.send(event).await.ok()?,
-                Ok(None) => tracing::trace!(model = %event.model, "ignoring an event of another kind"),
-                Err(error) => tracing::warn!(%error, model = %event.model, "ignoring an event that is not understood"),
-            }
-        }
-    }
-
-    async fn pause(&self, attempt: &mut u32) {
-        tokio::time::sleep(self.backoff.delay(*attempt, random())).await;
-        *attempt = attempt.saturating_add(1);
-    }
-}
-
-fn message_event(event: &RawEvent) -> Result<Option<LinkEvent>, String> {
-    let message = iot_core_message(event)?;
-    Ok(message.map(|m| LinkEvent::Message { topic: m.topic, payload: m.payload }))
-}
-
-fn configuration_event(event: &RawEvent) -> Result<Option<LinkEvent>, String> {
-    let update = configuration_update(event)?;
-    Ok(update.map(|u| LinkEvent::ConfigurationChanged { component: u.component, key_path: u.key_path }))
+/// A filter that is kept besides.
+struct Kept {
+    keeper: AbortHandle,
+    serial: u64,
+    subscribed: bool,
 }
 
 /// Bits for spreading attempts; without a source of randomness they are merely not spread.

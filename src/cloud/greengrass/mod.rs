@@ -20,20 +20,25 @@
 //! | [`connection`] | one connection: the owner task, requests, subscriptions |
 //! | [`operations`] | one function per IPC operation |
 //! | [`link`] | the supervisor that the rest of the gateway uses |
+//! | [`secrets`] | secrets by reference, kept for a while |
+//! | [`deferral`] | deployments wait while documents are being sent |
 //! | [`error`] | what can go wrong, for people and for code |
 //!
 //! What it does not do: it confirms nothing (a publish that succeeds proves nothing on either runtime), it keeps
 //! no queue of what could not be sent (the outbox does), and it speaks no MQTT.
 
 pub mod connection;
+pub mod deferral;
 pub mod error;
 pub mod frame;
 pub mod link;
 pub mod operations;
+pub mod secrets;
 pub mod settings;
 
 pub use connection::{Connection, Subscription};
 pub use error::{ConnectError, IpcError, PublishError, ServiceErrorKind};
-pub use link::{Link, LinkEvent, LinkSettings};
-pub use operations::ReportedState;
+pub use link::{Link, LinkEvent, LinkSettings, Runtime};
+pub use operations::{PreUpdate, ReportedState};
+pub use secrets::{SecretError, Secrets};
 pub use settings::{IpcSettings, IpcSettingsError, Token};

@@ -3,6 +3,7 @@
 
 use super::connection::{Connection, RawEvent, Subscription};
 use super::error::{IpcError, clean};
+use crate::domain::secret::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -91,6 +92,81 @@ impl Connection {
         };
         self.call("UpdateState", &json!({ "state": state })).await.map(drop)
     }
+}
+
+/// A deployment is about to touch components; it waits for one answer to this event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreUpdate {
+    /// Which deployment; goes into the answer.
+    pub deployment: String,
+    /// Whether the nucleus itself is restarted.
+    pub nucleus_restarts: bool,
+}
+
+impl Connection {
+    /// `GetSecretValue` of the version `AWSCURRENT`: the answer's `secretValue`. Nucleus classic only.
+    ///
+    /// # Errors
+    /// [`IpcError`]
+    pub async fn get_secret_value(&self, id: &str) -> Result<Secret, IpcError> {
+        let mut answer = self.call("GetSecretValue", &json!({ "secretId": id })).await?;
+        let bad = |reason: &str| IpcError::BadAnswer { operation: "GetSecretValue".into(), reason: reason.to_owned() };
+        let Some(Value::Object(mut value)) = answer.get_mut("secretValue").map(Value::take) else {
+            return Err(bad("no `secretValue`"));
+        };
+        match (value.remove("secretString"), value.remove("secretBinary")) {
+            (Some(Value::String(text)), _) => Ok(Secret::new(text)),
+            // What does not decode is not quoted: it may be most of the secret.
+            (_, Some(Value::String(text))) => {
+                STANDARD.decode(text).map(Secret::new).map_err(|_| bad("`secretBinary` is not base64"))
+            }
+            _ => Err(bad("neither `secretString` nor `secretBinary`")),
+        }
+    }
+
+    /// `SubscribeToComponentUpdates`; read its events with [`pre_update`]. Nucleus classic only.
+    ///
+    /// # Errors
+    /// [`IpcError`]
+    pub async fn subscribe_to_component_updates(&self) -> Result<Subscription, IpcError> {
+        self.subscribe("SubscribeToComponentUpdates", &json!({})).await
+    }
+
+    /// `DeferComponentUpdate`: the one answer to a [`PreUpdate`]. With 0 ms the update goes on, otherwise the nucleus
+    /// asks again after `recheck_after_ms`.
+    ///
+    /// # Errors
+    /// [`IpcError`]; a `ServiceError` where the nucleus waits no more.
+    pub async fn defer_component_update(
+        &self,
+        deployment: &str,
+        message: &str,
+        recheck_after_ms: u64,
+    ) -> Result<(), IpcError> {
+        let request = json!({ "deploymentId": deployment, "message": message, "recheckAfterMs": recheck_after_ms });
+        self.call("DeferComponentUpdate", &request).await.map(drop)
+    }
+}
+
+/// Reads an event of `SubscribeToComponentUpdates`. `None` if it announces nothing.
+///
+/// # Errors
+/// What is wrong with it, for a log line.
+pub fn pre_update(event: &RawEvent) -> Result<Option<PreUpdate>, String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Payload {
+        pre_update_event: Option<Event>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Event {
+        deployment_id: String,
+        #[serde(default)]
+        is_ggc_restarting: bool,
+    }
+    let event = parse::<Payload>(event)?.pre_update_event;
+    Ok(event.map(|e| PreUpdate { deployment: e.deployment_id, nucleus_restarts: e.is_ggc_restarting }))
 }
 
 /// Reads an event of `SubscribeToIoTCore`. `None` if it is not one.

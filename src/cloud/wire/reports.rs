@@ -281,8 +281,30 @@ pub struct GatewayReport {
     pub jobs: BTreeMap<JobStatus, u64>,
     /// What waits for the cloud.
     pub outbox: OutboxState,
+    /// Printers that the cloud cannot reach or is not told of, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unserved: Option<UnservedPrinters>,
     /// Whether the deployed configuration is in force.
     pub config: Configuration,
+}
+
+/// Printers that the cloud cannot reach or is not told of: no subscription is left or allowed for them, or the service
+/// refuses their shadows. What waits for them is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UnservedPrinters {
+    /// How many.
+    pub count: u64,
+    /// The first of them.
+    pub printers: Vec<UnservedPrinter>,
+}
+
+/// One printer that the cloud cannot reach or is not told of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct UnservedPrinter {
+    /// The printer's id, or another name that leads to it.
+    pub printer: String,
+    /// Why, and what helps.
+    pub reason: String,
 }
 
 /// Why a gateway status is sent.

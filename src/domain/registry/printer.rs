@@ -142,6 +142,11 @@ impl Printer {
         self.endpoints.iter().any(|e| !e.lost && e.failing_since.is_none())
     }
 
+    /// Whether it can be asked over IPP.
+    pub fn has_ipp(&self) -> bool {
+        self.endpoints.iter().any(|e| e.endpoint.kind.is_ipp())
+    }
+
     pub(super) fn endpoint_mut(&mut self, key: &str) -> Option<&mut KnownEndpoint> {
         self.endpoints.iter_mut().find(|e| e.key == key)
     }
@@ -214,6 +219,16 @@ impl Printer {
                 changed = true;
             }
         }
+        changed
+    }
+
+    /// Fills gaps with what the agent at its address says; true when something changed.
+    pub(super) fn learn_more(&mut self, who: &Identity) -> bool {
+        let evidence = identity::merge(&who.evidence, &self.evidence);
+        let location = self.location.clone().or_else(|| who.location.clone());
+        let changed = evidence != self.evidence || location != self.location;
+        self.evidence = evidence;
+        self.location = location;
         changed
     }
 

@@ -1,7 +1,7 @@
 //! A device that has no id yet, and what announcements alone say about which device an endpoint belongs to.
 
 use super::printer::KnownEndpoint;
-use crate::domain::endpoint::Endpoint;
+use crate::domain::endpoint::{Endpoint, EndpointKind};
 use crate::domain::identity::{self, Fallback, Reason, Verdict};
 use crate::domain::ids::PrinterId;
 use crate::domain::sighting::{Evidence, Sighting};
@@ -15,8 +15,8 @@ pub(super) struct Quarantined {
     pub(super) evidence: Evidence,
     pub(super) name: String,
     pub(super) location: Option<String>,
-    /// Keys of endpoints whose probe failed.
-    pub(super) failed: BTreeSet<String>,
+    /// Keys of endpoints that were asked, in vain or not.
+    pub(super) asked: BTreeSet<String>,
     /// The printer it claims to be, while that one is checked.
     pub(super) contested: Option<PrinterId>,
 }
@@ -53,8 +53,7 @@ pub(super) fn is_neighbour(endpoints: &[KnownEndpoint], evidence: &Evidence, nam
         Verdict::Same(_) => true,
         Verdict::Different(_) => false,
         Verdict::Open => {
-            let queue = |e: &Endpoint| identity::queue_path(Some(&e.path)).map(str::to_owned);
-            (here.instance() == instance(&s.key) || name == s.name) && queue(&here.endpoint) == queue(&s.endpoint)
+            (here.instance() == instance(&s.key) || name == s.name) && !is_other_queue(&here.endpoint, &s.endpoint)
         }
     }
 }
@@ -62,6 +61,43 @@ pub(super) fn is_neighbour(endpoints: &[KnownEndpoint], evidence: &Evidence, nam
 /// The part of a DNS-SD service name that is shared by the services of one device.
 pub(super) fn instance(key: &str) -> &str {
     key.split_once("._").map_or(key, |(instance, _)| instance)
+}
+
+/// Whether an SNMP agent at an endpoint's address is the printer's own: not where the endpoint is a queue of a print
+/// server, or one of its ports behind the first.
+pub fn is_own_agent(endpoint: &Endpoint) -> bool {
+    match endpoint.kind {
+        EndpointKind::Ipp | EndpointKind::Ipps => identity::queue_path(Some(&endpoint.path)).is_none(),
+        EndpointKind::AppSocket => !(9101..=9109).contains(&endpoint.port),
+        EndpointKind::Lpd => true,
+    }
+}
+
+/// Whether two endpoints of one host are two queues of it.
+fn is_other_queue(a: &Endpoint, b: &Endpoint) -> bool {
+    let queue = |e: &Endpoint| identity::queue_path(Some(&e.path)).map(str::to_owned);
+    match (a.kind, b.kind) {
+        (EndpointKind::Lpd, EndpointKind::Lpd) => a.path != b.path,
+        (a_kind, b_kind) if a_kind.is_ipp() && b_kind.is_ipp() => queue(a) != queue(b),
+        // A queue's name says nothing where only one of the two has queues.
+        _ => false,
+    }
+}
+
+/// Whether endpoints of two printers at one address mean that there are two: the same kind of way to print, but another
+/// queue or port.
+pub(super) fn is_beside(a: &Endpoint, b: &Endpoint) -> bool {
+    let alike = a.kind == b.kind || (a.kind.is_ipp() && b.kind.is_ipp());
+    alike && (a.port != b.port || is_other_queue(a, b))
+}
+
+pub(super) fn shares_address(a: &Endpoint, b: &Endpoint) -> bool {
+    a.addresses.iter().any(|address| b.addresses.contains(address))
+}
+
+/// Whether two records are of two devices, by more than the spelling of the model.
+pub(super) fn contradicts(a: &Evidence, b: &Evidence) -> bool {
+    matches!(identity::same_device(a, b), Verdict::Different(reason) if reason != Reason::Model)
 }
 
 pub(super) fn overlaps(a: &[KnownEndpoint], b: &[KnownEndpoint]) -> bool {

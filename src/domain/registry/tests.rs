@@ -51,7 +51,7 @@ fn answered(key: &str, evidence: Evidence) -> Event {
 
 fn polled(id: &PrinterId, key: &str, evidence: Evidence) -> Event {
     let identity = Identity { evidence, name: None, location: None, pin: None };
-    Event::PollAnswered { id: id.clone(), key: key.into(), identity: Box::new(identity) }
+    Event::PollAnswered { id: id.clone(), key: key.into(), identity: Box::new(identity), over: Source::Ipp }
 }
 
 /// Takes a sighting and answers its probe; returns the id.

@@ -1,4 +1,4 @@
-//! The merged picture of one printer: the last observation and how its polls went since.
+//! The merged picture of one printer: for each protocol the last observation and how its polls went since.
 //!
 //! ```text
 //!            answer                 failure            failure, the 3rd in a row
@@ -8,9 +8,14 @@
 //! ```
 //!
 //! A failed poll says nothing about the printer: what was last observed (reasons, supplies, counters) stays, only
-//! `status` becomes `unknown`; after [`OFFLINE_AFTER`] failures in a row it is `offline`.
+//! `status` becomes `unknown`; after [`OFFLINE_AFTER`] failures in a row a protocol is silent. One protocol that answers
+//! keeps the printer online, whatever the other does. SNMP that never answered is no sign of anything: many printers have
+//! it switched off; so a printer that has no other protocol stays `unknown`.
+//!
+//! How two protocols' words become one is in [`super::picture`].
 
-use super::{Level, Observation, PrinterStateEnum, Severity, alerts, error_code};
+use super::picture::Picture;
+use super::{Level, Observation, PrinterStateEnum, Severity, Source, alerts, error_code};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -77,9 +82,9 @@ impl PaperStatus {
     }
 }
 
-/// The merged picture of one printer.
+/// What one protocol told of a printer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PrinterState {
+pub struct Heard {
     /// What was last learned.
     pub last: Option<Observation>,
     /// Failed polls since, in a row.
@@ -88,53 +93,121 @@ pub struct PrinterState {
     pub failure: Option<String>,
 }
 
+impl Heard {
+    /// Whether it does not answer any more, or never did.
+    pub fn is_silent(&self) -> bool {
+        self.failures >= OFFLINE_AFTER
+    }
+
+    /// Whether it is taken to answer.
+    pub fn answers(&self) -> bool {
+        self.last.is_some() && !self.is_silent()
+    }
+
+    /// What does not change with every poll.
+    fn still(&self) -> (Option<Observation>, u32) {
+        let last = self.last.clone().map(|o| {
+            let message = o.message.filter(|_| o.source == Source::Ipp);
+            Observation { at: Timestamp::UNIX_EPOCH, up_time: None, message, ..o }
+        });
+        (last, self.failures.min(OFFLINE_AFTER))
+    }
+}
+
+/// The merged picture of one printer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrinterState {
+    /// Over IPP.
+    #[serde(default)]
+    pub ipp: Heard,
+    /// Over SNMP.
+    #[serde(default)]
+    pub snmp: Heard,
+}
+
 impl PrinterState {
     /// A poll was answered.
     pub fn observed(&mut self, observation: Observation) {
-        self.failures = 0;
-        self.failure = None;
-        self.last = Some(observation);
+        let heard = self.heard_mut(observation.source);
+        *heard = Heard { last: Some(observation), failures: 0, failure: None };
     }
 
     /// A poll failed.
-    pub fn failed(&mut self, why: impl Into<String>) {
-        self.failures = self.failures.saturating_add(1);
-        self.failure = Some(why.into());
+    pub fn failed(&mut self, source: Source, why: impl Into<String>) {
+        let heard = self.heard_mut(source);
+        heard.failures = heard.failures.saturating_add(1);
+        heard.failure = Some(why.into());
     }
 
-    /// Whether it is taken to answer: it has, and fewer than [`OFFLINE_AFTER`] polls in a row failed since.
+    /// What one protocol told.
+    pub fn heard(&self, source: Source) -> &Heard {
+        match source {
+            Source::Ipp => &self.ipp,
+            Source::Snmp => &self.snmp,
+        }
+    }
+
+    fn heard_mut(&mut self, source: Source) -> &mut Heard {
+        match source {
+            Source::Ipp => &mut self.ipp,
+            Source::Snmp => &mut self.snmp,
+        }
+    }
+
+    /// What all protocols told, as one.
+    pub fn picture(&self) -> Picture<'_> {
+        Picture::of(self)
+    }
+
+    /// Whether it is taken to answer: over some protocol it has, and fewer than [`OFFLINE_AFTER`] polls in a row failed
+    /// since.
     pub fn online(&self) -> bool {
-        self.last.is_some() && self.failures < OFFLINE_AFTER
+        self.ipp.answers() || self.snmp.answers()
     }
 
     /// What it does.
     pub fn status(&self) -> Status {
-        match (&self.last, self.failures) {
-            (_, OFFLINE_AFTER..) => Status::Offline,
-            (Some(o), 0) => match o.printer_state {
-                Some(PrinterStateEnum::Idle) => Status::Idle,
-                Some(PrinterStateEnum::Processing) => Status::Processing,
-                Some(PrinterStateEnum::Stopped) => Status::Stopped,
-                None => Status::Unknown,
-            },
-            _ => Status::Unknown,
+        if self.is_offline() {
+            return Status::Offline;
         }
+        match self.picture().printer_state {
+            Some((PrinterStateEnum::Idle, _)) => Status::Idle,
+            Some((PrinterStateEnum::Processing, _)) => Status::Processing,
+            Some((PrinterStateEnum::Stopped, _)) => Status::Stopped,
+            None => Status::Unknown,
+        }
+    }
+
+    fn is_offline(&self) -> bool {
+        let gave_up = self.ipp.is_silent() || (self.snmp.is_silent() && self.snmp.last.is_some());
+        let hope = self.ipp.last.is_some() && !self.ipp.is_silent() || self.snmp.answers();
+        gave_up && !hope
+    }
+
+    /// Why it is offline, or does not answer over IPP.
+    pub fn failure(&self) -> Option<&str> {
+        self.ipp.failure.as_deref().or(self.snmp.failure.as_deref())
+    }
+
+    /// Whether it answers, but not over IPP, over which it is asked: jobs may not get through.
+    pub fn is_ipp_lost(&self) -> bool {
+        self.ipp.is_silent() && self.snmp.answers()
     }
 
     /// `OK`, the most severe reason's keyword, `offline`, or `unknown` for a printer that never answered or says neither
     /// its state nor a reason.
     pub fn error_code(&self) -> String {
-        match &self.last {
-            _ if self.failures >= OFFLINE_AFTER => "offline".to_owned(),
-            None => "unknown".to_owned(),
-            Some(o) if o.printer_state.is_none() && o.reasons.is_empty() => "unknown".to_owned(),
-            Some(o) => error_code(&o.reasons),
+        if self.is_offline() {
+            return "offline".to_owned();
         }
+        let picture = self.picture();
+        let says_nothing = !picture.says_a_state && picture.reasons.is_empty();
+        if says_nothing { "unknown".to_owned() } else { error_code(&self.reasons()) }
     }
 
     /// The reasons last observed.
-    pub fn reasons(&self) -> &[String] {
-        self.last.as_ref().map_or(&[], |o| &o.reasons)
+    pub fn reasons(&self) -> Vec<String> {
+        self.picture().reasons.into_iter().map(|(reason, _)| reason.to_owned()).collect()
     }
 
     /// Percent by colour, of what is used up and known; of several supplies of one colour the lowest. Drums, waste
@@ -143,7 +216,7 @@ impl PrinterState {
         const NO_INK: [&str; 9] =
             ["waste", "opc", "drum", "fuser", "transfer", "developer", "clean", "staple", "photo-conductor"];
         let mut levels = BTreeMap::new();
-        let supplies = self.last.iter().flat_map(|o| &o.supplies);
+        let supplies = self.picture().supplies.0.iter();
         for s in supplies.filter(|s| !s.receptacle && !NO_INK.iter().any(|part| s.kind.contains(part))) {
             if let (Some(color), Level::Known(percent)) = (&s.color, s.level) {
                 let lowest = levels.entry(color.clone()).or_insert(percent);
@@ -155,8 +228,11 @@ impl PrinterState {
 
     /// What is known about its paper: from the reasons first, from the trays' levels otherwise.
     pub fn paper_status(&self) -> PaperStatus {
-        let Some(o) = self.last.as_ref().filter(|_| self.failures < OFFLINE_AFTER) else { return PaperStatus::Unknown };
-        let alerts = alerts(&o.reasons);
+        if !self.online() {
+            return PaperStatus::Unknown;
+        }
+        let picture = self.picture();
+        let alerts = alerts(&self.reasons());
         let worst = |part: &str| alerts.iter().filter(|(k, _)| k.contains(part)).map(|(_, a)| a.severity).min();
         if worst("jam").is_some_and(|s| s < Severity::Info) {
             return PaperStatus::Jam;
@@ -165,47 +241,46 @@ impl PrinterState {
         if empty == Some(Severity::Error) {
             return PaperStatus::Empty;
         }
-        let trays_empty = !o.trays.is_empty() && o.trays.iter().all(|t| t.level == Level::Known(0));
+        let trays = picture.trays.0;
+        let trays_empty = !trays.is_empty() && trays.iter().all(|t| t.level == Level::Known(0));
         if trays_empty {
             return PaperStatus::Empty;
         }
         if empty.is_some() || worst("media-low").is_some() {
             return PaperStatus::Low;
         }
-        if o.printer_state.is_some() { PaperStatus::Ok } else { PaperStatus::Unknown }
+        if picture.says_a_state { PaperStatus::Ok } else { PaperStatus::Unknown }
     }
 
     /// The level of each supply: percent, `some-remaining` or `unknown`.
     pub fn supply_levels(&self) -> Map<String, Value> {
-        let supplies = self.last.iter().flat_map(|o| &o.supplies);
-        supplies.map(|s| (s.key.clone(), level_value(s.level))).collect()
+        self.picture().supplies.0.iter().map(|s| (s.key.clone(), level_value(s.level))).collect()
     }
 
     /// Pages over the printer's life and which counter says so.
     pub fn pages(&self) -> Option<(i64, &'static str)> {
-        let c = &self.last.as_ref()?.counters;
-        let impressions = c.impressions.map(|n| (n, "impressions"));
-        impressions.or(c.pages.map(|n| (n, "pages"))).or(c.media_sheets.map(|n| (n, "sheets")))
+        let (c, source) = self.picture().counters?;
+        let name = |ipp: &'static str, snmp: &'static str| if source == Source::Ipp { ipp } else { snmp };
+        let impressions = c.impressions.map(|n| (n, name("impressions", "snmp-impressions")));
+        let pages = c.pages.map(|n| (n, name("pages", "snmp-pages")));
+        impressions.or(pages).or(c.media_sheets.map(|n| (n, name("sheets", "snmp-sheets"))))
     }
 
     /// Whether an error or a warning stands.
     pub fn has_alert(&self) -> bool {
-        alerts(self.reasons()).values().any(|a| a.severity != Severity::Info)
+        alerts(&self.reasons()).values().any(|a| a.severity != Severity::Info)
     }
 
     /// When it was last observed.
     pub fn observed_at(&self) -> Option<Timestamp> {
-        self.last.as_ref().map(|o| o.at)
+        let at = |heard: &Heard| heard.last.as_ref().map(|o| o.at);
+        at(&self.ipp).max(at(&self.snmp))
     }
 
-    /// Whether `other` says the same, apart from what changes with every poll (time, up-time) and from why a poll
-    /// failed.
+    /// Whether `other` says the same, apart from what changes with every poll (time, up-time, the text on the display) and
+    /// from why a poll failed.
     pub fn says_the_same(&self, other: &Self) -> bool {
-        let still = |s: &Self| {
-            let last = s.last.clone().map(|o| Observation { at: Timestamp::UNIX_EPOCH, up_time: None, ..o });
-            (last, s.failures.min(OFFLINE_AFTER))
-        };
-        still(self) == still(other)
+        self.ipp.still() == other.ipp.still() && self.snmp.still() == other.snmp.still()
     }
 }
 
@@ -222,7 +297,7 @@ pub(super) fn level_value(level: Level) -> Value {
 pub(super) mod tests {
     use super::*;
     use crate::domain::sighting::Evidence;
-    use crate::domain::state::{Capabilities, Counters, Source, Supply, Tray};
+    use crate::domain::state::{Capabilities, Counters, Supply, Tray};
 
     pub(in crate::domain::state) fn observation(reasons: &[&str]) -> Observation {
         Observation {
@@ -270,7 +345,7 @@ pub(super) mod tests {
             (3, Status::Offline, false, "offline"),
             (4, Status::Offline, false, "offline"),
         ] {
-            state.failed("no answer");
+            state.failed(Source::Ipp, "no answer");
             assert_eq!((state.status(), state.online(), state.error_code().as_str()), (status, online, code), "{n}");
             assert_eq!(state.reasons(), ["media-empty-error"]);
         }
@@ -330,7 +405,7 @@ pub(super) mod tests {
         let mut b = a.clone();
         b.observed(Observation { at: Timestamp::UNIX_EPOCH, up_time: Some(77), ..observation(&[]) });
         assert!(a.says_the_same(&b));
-        b.failed("x");
+        b.failed(Source::Ipp, "x");
         assert!(!a.says_the_same(&b));
     }
 }

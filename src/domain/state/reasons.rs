@@ -77,6 +77,27 @@ pub fn error_code(reasons: &[String]) -> String {
     worst.map_or_else(|| "OK".to_owned(), |(keyword, _)| keyword.clone())
 }
 
+/// What part of a printer a reason speaks of. Two protocols name one trouble differently (`toner-low` and
+/// `marker-supply-low`, `door-open` and `cover-open`): what one of them told of a family is not told again by the other.
+/// Reasons of no known family are a family each.
+pub fn family(reason: &str) -> &str {
+    const FAMILIES: [(&str, &[&str]); 10] = [
+        ("jam", &["jam"]),
+        ("waste", &["waste"]),
+        ("output", &["output"]),
+        ("cover", &["cover-open", "door-open", "interlock-open"]),
+        ("media", &["media-empty", "media-low", "media-needed", "input-"]),
+        ("opc", &["opc"]),
+        ("fuser", &["fuser"]),
+        ("developer", &["developer"]),
+        ("marker", &["toner", "ink", "ribbon", "marker-supply"]),
+        ("rest", &["standby", "sleep", "hibernate", "power-saver", "suspend"]),
+    ];
+    let keyword = parse(reason).map_or("", |(keyword, _)| keyword);
+    let known = FAMILIES.iter().find(|(_, parts)| parts.iter().any(|part| keyword.contains(part)));
+    known.map_or(keyword, |(name, _)| name)
+}
+
 /// The keyword without suffix and its severity.
 fn parse(reason: &str) -> Option<(&str, Severity)> {
     let reason = reason.trim();

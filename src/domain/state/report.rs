@@ -2,7 +2,7 @@
 //! (`shadow::fit`). Nothing in it changes with every poll, so an idle printer's document stays the same.
 
 use super::merged::level_value;
-use super::{Capabilities, PrinterState};
+use super::{Capabilities, Picture, PrinterState, Source};
 use crate::domain::identity;
 use crate::domain::registry::Printer;
 use serde_json::{Map, Value, json};
@@ -39,16 +39,24 @@ pub fn reported(printer: &Printer, state: &PrinterState, context: ReportContext<
     put(&mut doc, "address", address.map(Value::from));
     doc.insert("gateway".into(), text(context.gateway));
 
-    if let Some(o) = &state.last {
-        put(&mut doc, "firmware", o.firmware.as_deref().map(text));
-        doc.insert("supplies".into(), supplies(state));
-        doc.insert("trays".into(), trays(state));
+    if state.observed_at().is_some() {
+        let picture = state.picture();
+        put(&mut doc, "firmware", picture.firmware.map(|(firmware, _)| text(firmware)));
+        doc.insert("supplies".into(), supplies(&picture));
+        doc.insert("trays".into(), trays(&picture));
+        let counters = picture.counters.map(|(c, _)| c.clone()).unwrap_or_default();
         let counters = json!({
-            "impressions": o.counters.impressions, "pages": o.counters.pages, "sheets": o.counters.media_sheets
+            "impressions": counters.impressions, "pages": counters.pages, "sheets": counters.media_sheets
         });
         doc.insert("counters".into(), counters);
-        doc.insert("queue".into(), json!({"accepting": o.accepting, "jobs": o.queued_jobs}));
-        doc.insert("capabilities".into(), capabilities(&o.capabilities));
+        let (accepting, jobs) = (picture.accepting.map(|(v, _)| v), picture.queued_jobs.map(|(v, _)| v));
+        doc.insert("queue".into(), json!({"accepting": accepting, "jobs": jobs}));
+        let can = picture.capabilities.map(|(c, _)| c.clone()).unwrap_or_default();
+        doc.insert("capabilities".into(), capabilities(&can));
+        // Everything from IPP goes without saying.
+        if picture.has(Source::Snmp) {
+            doc.insert("sources".into(), sources(&picture));
+        }
     }
     Value::Object(doc)
 }
@@ -57,8 +65,25 @@ fn ink_level(state: &PrinterState) -> Value {
     state.ink_level().into_iter().take(16).map(|(color, percent)| (color, percent.into())).collect::<Map<_, _>>().into()
 }
 
-fn supplies(state: &PrinterState) -> Value {
-    let all = state.last.iter().flat_map(|o| &o.supplies).take(32);
+/// Which protocol said what.
+fn sources(picture: &Picture<'_>) -> Value {
+    let name = |source: Source| match source {
+        Source::Ipp => "ipp",
+        Source::Snmp => "snmp",
+    };
+    let mut one = Map::new();
+    put(&mut one, "status", picture.printer_state.map(|(_, source)| name(source).into()));
+    let mut reasons: Vec<&str> = picture.reasons.iter().map(|(_, source)| name(*source)).collect();
+    reasons.dedup();
+    put(&mut one, "reasons", (!reasons.is_empty()).then(|| reasons.join("+").into()));
+    put(&mut one, "supplies", (!picture.supplies.0.is_empty()).then(|| name(picture.supplies.1).into()));
+    put(&mut one, "trays", (!picture.trays.0.is_empty()).then(|| name(picture.trays.1).into()));
+    put(&mut one, "counters", picture.counters.map(|(_, source)| name(source).into()));
+    Value::Object(one)
+}
+
+fn supplies(picture: &Picture<'_>) -> Value {
+    let all = picture.supplies.0.iter().take(32);
     all.map(|s| {
         let mut one = Map::new();
         one.insert("level".into(), level_value(s.level));
@@ -70,8 +95,8 @@ fn supplies(state: &PrinterState) -> Value {
     .into()
 }
 
-fn trays(state: &PrinterState) -> Value {
-    let all = state.last.iter().flat_map(|o| &o.trays).take(16);
+fn trays(picture: &Picture<'_>) -> Value {
+    let all = picture.trays.0.iter().take(16);
     all.map(|t| {
         let mut one = Map::new();
         one.insert("level".into(), level_value(t.level));

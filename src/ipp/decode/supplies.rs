@@ -1,10 +1,10 @@
 //! Supplies from `printer-supply` (PWG 5100.13, the Printer-MIB's rows as `key=value;`), else from CUPS's and AirPrint's
 //! `marker-*` attributes (parallel arrays, a scalar where there is one marker).
 
-use super::{MAX_PARTS, clean, pairs, percent, plain, values};
+use super::{MAX_PARTS, pairs, percent, values};
 use crate::domain::state::Supply;
+use crate::domain::state::naming::{clean, color_of_words, give_keys, has_color, is_waste, kind_of};
 use crate::ipp::codec::{Group, Value};
-use std::collections::BTreeSet;
 
 /// The supplies in the device's order, each with a key of its own.
 pub(super) fn supplies(group: &Group) -> Vec<Supply> {
@@ -87,95 +87,6 @@ fn from_markers(group: &Group) -> Vec<Supply> {
         });
     }
     supplies
-}
-
-/// `color-kind`, with a number behind the second and later ones of the same. Neither the description (which may carry a
-/// cartridge's serial number) nor the device's index (which may move when a cartridge is changed) is part of it.
-fn give_keys(supplies: &mut [Supply]) {
-    let mut taken = BTreeSet::new();
-    for supply in supplies {
-        let stem = match &supply.color {
-            Some(color) => format!("{color}-{}", supply.kind),
-            None => supply.kind.clone(),
-        };
-        let mut key = stem.clone();
-        let mut number = 1;
-        while !taken.insert(key.clone()) {
-            number += 1;
-            key = format!("{stem}-{number}");
-        }
-        supply.key = key;
-    }
-}
-
-/// A `marker-types` keyword or Printer-MIB type name in one spelling: `inkCartridge` and `ink-cartridge` are `ink`.
-fn kind_of(text: &str) -> String {
-    let mut dashed = String::new();
-    for c in clean(text).chars().take(40) {
-        if c.is_ascii_uppercase() && dashed.chars().next_back().is_some_and(|last| last.is_ascii_lowercase()) {
-            dashed.push('-');
-        }
-        dashed.push(c);
-    }
-    let kind = plain(&dashed);
-    match kind.as_str() {
-        "toner-cartridge" => "toner".to_owned(),
-        "ink-cartridge" => "ink".to_owned(),
-        "ribbon-cartridge" => "ink-ribbon".to_owned(),
-        "drum" | "imaging-drum" | "photoconductor" => "opc".to_owned(),
-        "waste-toner-box" | "waste-toner-bottle" => "waste-toner".to_owned(),
-        _ => kind,
-    }
-}
-
-fn is_waste(kind: &str) -> bool {
-    kind.starts_with("waste")
-}
-
-/// Whether a colour says something of this kind of supply.
-fn has_color(kind: &str) -> bool {
-    !is_waste(kind)
-        && !matches!(
-            kind,
-            "fuser" | "maintenance-kit" | "transfer-unit" | "cleaner-unit" | "staples" | "other" | "unknown"
-        )
-}
-
-/// The colorant that a name speaks of.
-fn color_of_words(text: &str) -> Option<String> {
-    let words = plain(text);
-    let has = |wanted: &str| words.split('-').any(|word| word == wanted);
-    let base = [
-        ("black", &["black", "bk", "k", "noir", "schwarz", "negro", "nero"][..]),
-        ("cyan", &["cyan", "c", "zyan"][..]),
-        ("magenta", &["magenta", "m"][..]),
-        ("yellow", &["yellow", "y", "gelb", "jaune"][..]),
-        ("gray", &["gray", "grey"][..]),
-        ("red", &["red"][..]),
-        ("blue", &["blue"][..]),
-        ("green", &["green"][..]),
-        ("orange", &["orange"][..]),
-        ("white", &["white"][..]),
-        ("clear", &["clear"][..]),
-    ];
-    if has("pgbk") {
-        return Some("pigment-black".to_owned());
-    }
-    if ["tri-color", "tricolor", "tri-colour", "multi-color", "multicolor", "cmy"]
-        .iter()
-        .any(|word| words.contains(word))
-    {
-        return Some("tri-color".to_owned());
-    }
-    // Single letters count only where the whole name is that letter: "Toner C" may be a size.
-    let letters_count = words.len() <= 2;
-    let (color, _) =
-        base.iter().find(|(_, names)| names.iter().any(|name| (name.len() > 1 || letters_count) && has(name)))?;
-    let shade = ["light", "photo", "matte"].into_iter().find(|shade| has(shade));
-    Some(match shade {
-        Some(shade) => format!("{shade}-{color}"),
-        None => (*color).to_owned(),
-    })
 }
 
 /// The colorant of `#RRGGBB`; several of them are one cartridge of several colours. White names nothing.
@@ -296,37 +207,12 @@ mod tests {
     }
 
     #[test]
-    fn colours_come_from_words_before_numbers() {
-        assert_eq!(color_of_words("Black Toner Cartridge").as_deref(), Some("black"));
-        assert_eq!(color_of_words("Photo Black ink").as_deref(), Some("photo-black"));
-        assert_eq!(color_of_words("Black(PGBK)").as_deref(), Some("pigment-black"));
-        assert_eq!(color_of_words("BK").as_deref(), Some("black"));
-        assert_eq!(color_of_words("Toner C"), None);
+    fn a_colours_number_names_it() {
         assert_eq!(color_of_hex("#00CFFF").as_deref(), Some("cyan"));
         assert_eq!(color_of_hex("#FFDA00").as_deref(), Some("yellow"));
         assert_eq!(color_of_hex("#00FFFF#FF00FF#FFFF00").as_deref(), Some("tri-color"));
         for nothing in ["none", "#FFFFFF", "#808080", "#12", "", "#é12345"] {
             assert_eq!(color_of_hex(nothing), None, "{nothing}");
         }
-    }
-
-    #[test]
-    fn keys_never_repeat_even_when_a_name_looks_numbered() {
-        let mut supplies: Vec<Supply> = ["toner", "toner", "toner-2", "toner"]
-            .iter()
-            .map(|kind| Supply {
-                key: String::new(),
-                kind: (*kind).to_owned(),
-                color: None,
-                description: String::new(),
-                receptacle: false,
-                level: Level::Unknown,
-                raw_level: None,
-                raw_max: None,
-            })
-            .collect();
-        give_keys(&mut supplies);
-        let keys: BTreeSet<_> = supplies.iter().map(|supply| supply.key.clone()).collect();
-        assert_eq!(keys.len(), 4);
     }
 }

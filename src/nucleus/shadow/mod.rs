@@ -1,89 +1,66 @@
 //! The Device Shadow service behind the stand-in nucleus: an MQTT client of the same broker.
 //!
-//! Serves `$aws/things/{thing}/shadow` (classic) and `$aws/things/{thing}/shadow/name/{shadow}` (named) with
-//! `get`, `update`, `delete` → `accepted`, `rejected`, and for updates `delta` and `documents`. Every thing is taken to
-//! exist. The documents live in memory; [`document`] has their rules.
+//! Serves `$aws/things/{thing}/shadow` (classic) and `$aws/things/{thing}/shadow/name/{shadow}` (named) of any thing
+//! with `get`, `update`, `delete` → `accepted`, `rejected`, and for updates `delta` and `documents`. The documents live
+//! in memory; [`document`] has their rules. [`Things`] says which things exist; a request for another one is rejected
+//! with 404 "Thing not found" ("Device Shadow error messages", AWS IoT developer guide).
 //!
-//! Other than AWS IoT: answers go through the broker, so anyone may subscribe to them; nothing is throttled; a shadow
-//! that was deleted keeps its version for as long as the nucleus runs (AWS: 48 hours).
+//! With quotas: a request takes a while, of a thing at most 10 are under way and 20 a second are begun; more are
+//! rejected with 429. AWS counts those under way per thing and connection; here, behind the broker, per thing.
+//!
+//! Other than AWS IoT: answers go through the broker, so anyone may subscribe to them; the account's quota (400 or
+//! 4,000 requests a second) is not held; a shadow that was deleted keeps its version for as long as the nucleus runs
+//! (AWS: 48 hours).
 
 pub mod document;
+mod service;
+
+pub(super) use self::service::serve;
 
 use self::document::{Document, Rejection, Request};
-use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v4::Packet;
-use rumqttc::{AsyncClient, Event, MqttOptions, PublishOptions};
+use super::quota::{Bucket, Quotas};
 use serde_json::{Value, json};
-use std::collections::HashMap;
-use std::time::Duration;
-use tokio::sync::watch;
+use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 /// Shadows kept, deleted ones included; the next new one is answered 429.
 pub const MAX_SHADOWS: usize = 10_000;
 
-const CHANNEL: usize = 4_096;
-const MAX_PACKET: usize = 256 * 1024;
-const RETRY: Duration = Duration::from_millis(300);
-const FILTERS: [&str; 6] = [
-    "$aws/things/+/shadow/get",
-    "$aws/things/+/shadow/update",
-    "$aws/things/+/shadow/delete",
-    "$aws/things/+/shadow/name/+/get",
-    "$aws/things/+/shadow/name/+/update",
-    "$aws/things/+/shadow/name/+/delete",
-];
-
-/// Serves until dropped. `ready` becomes true once the broker has confirmed the subscriptions.
-pub(super) async fn serve(client_id: String, host: String, port: u16, ready: watch::Sender<bool>) {
-    let mut options = MqttOptions::new(client_id, (host, port));
-    options.set_keep_alive(30).set_clean_session(true).set_max_packet_size(MAX_PACKET, MAX_PACKET);
-    let (client, mut events) = match AsyncClient::builder(options).capacity(CHANNEL).try_build() {
-        Ok(pair) => pair,
-        Err(error) => return tracing::error!(%error, "the shadow service's MQTT client cannot be made"),
-    };
-    // The service answers at once; only the nucleus's own link has lite's delays.
-    events.network_options.set_tcp_nodelay(true);
-    let mut shadows = Shadows::default();
-    let mut confirmed = 0;
-    loop {
-        match events.poll().await {
-            Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                confirmed = 0;
-                for filter in FILTERS {
-                    if let Err(error) = client.try_subscribe(filter, QoS::AtLeastOnce) {
-                        tracing::error!(%error, filter, "the shadow service cannot subscribe");
-                    }
-                }
-            }
-            Ok(Event::Incoming(Packet::SubAck(_))) => {
-                confirmed += 1;
-                if confirmed == FILTERS.len() {
-                    ready.send_replace(true);
-                }
-            }
-            Ok(Event::Incoming(Packet::Publish(publish))) => {
-                let Ok(topic) = std::str::from_utf8(&publish.topic) else { continue };
-                let now = jiff::Timestamp::now().as_second();
-                for (topic, answer) in shadows.answer(topic, &publish.payload, now) {
-                    let payload = answer.to_string();
-                    if let Err(error) = client.try_publish(topic, payload, PublishOptions::at_least_once()) {
-                        tracing::warn!(%error, "an answer of the shadow service is lost");
-                    }
-                }
-            }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(%error, "the shadow service lost the broker");
-                tokio::time::sleep(RETRY).await;
-            }
-        }
-    }
+/// Which things are registered.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Things {
+    /// Whatever name is used: as with automatic registration.
+    #[default]
+    Any,
+    /// These only.
+    Only(BTreeSet<String>),
 }
 
 /// All shadows.
 #[derive(Debug, Default)]
 pub struct Shadows {
     documents: HashMap<String, Document>,
+    things: Things,
+    quotas: Option<Quotas>,
+    load: HashMap<String, Load>,
+}
+
+/// The requests of one thing.
+#[derive(Debug)]
+struct Load {
+    rate: Bucket,
+    in_flight: usize,
+}
+
+/// What becomes of a message.
+#[derive(Debug)]
+pub(super) struct Answered {
+    /// The thing asked for.
+    pub(super) thing: String,
+    /// What to publish, in order.
+    pub(super) answers: Vec<(String, Value)>,
+    /// After this time, which is when the request is no longer under way; `None`: at once, it never was.
+    pub(super) after: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +77,7 @@ type Answers = Vec<(&'static str, Value)>;
 struct Address<'a> {
     /// `$aws/things/T/shadow` or `$aws/things/T/shadow/name/S`.
     prefix: &'a str,
+    thing: &'a str,
     /// As it stands in messages: `T` or `T~S`.
     name: String,
     operation: Operation,
@@ -128,24 +106,59 @@ impl<'a> Address<'a> {
             None if shadow.is_empty() => thing.to_owned(),
             _ => return None,
         };
-        Some(Self { prefix, name, operation })
+        Some(Self { prefix, thing, name, operation })
     }
 }
 
 impl Shadows {
+    /// No shadows yet.
+    pub fn new(things: Things, quotas: Option<Quotas>) -> Self {
+        Self { things, quotas, ..Self::default() }
+    }
+
+    /// Handles one message that came at `instant`, `now` (epoch seconds), within the quotas. `None`: not a request.
+    pub(super) fn handle(&mut self, topic: &str, payload: &[u8], now: i64, instant: Instant) -> Option<Answered> {
+        let thing = Address::parse(topic)?.thing.to_owned();
+        let Some(quotas) = &self.quotas else {
+            return Some(Answered { thing, answers: self.answer(topic, payload, now), after: None });
+        };
+        let after = quotas.shadow_time;
+        // Whatever is idle has a full bucket: as good as forgotten.
+        if self.load.len() > MAX_SHADOWS {
+            self.load.retain(|_, load| load.in_flight > 0);
+        }
+        let per_second = quotas.shadow_requests_per_second;
+        let most = quotas.shadow_in_flight;
+        let new = || Load { rate: Bucket::new(per_second, instant), in_flight: 0 };
+        let load = self.load.entry(thing.clone()).or_insert_with(new);
+        if load.in_flight >= most || !load.rate.take(1, instant) {
+            let token = Request::parse_bare(payload).ok().and_then(|request| request.client_token);
+            let rejected = rejected(&Rejection::new(429, "Too many requests"), token, now);
+            return Some(Answered { thing, answers: vec![(format!("{topic}/rejected"), rejected)], after: None });
+        }
+        load.in_flight += 1;
+        Some(Answered { thing, answers: self.answer(topic, payload, now), after: Some(after) })
+    }
+
+    /// A request of `thing` is answered.
+    pub(super) fn answered(&mut self, thing: &str) {
+        if let Some(load) = self.load.get_mut(thing) {
+            load.in_flight = load.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// The broker is lost, and with it every answer that was still due.
+    pub(super) fn nothing_under_way(&mut self) {
+        self.load.values_mut().for_each(|load| load.in_flight = 0);
+    }
+
     /// Handles one message at `now` (epoch seconds) and returns what to publish, in order.
     pub fn answer(&mut self, topic: &str, payload: &[u8], now: i64) -> Vec<(String, Value)> {
         let Some(address) = Address::parse(topic) else { return Vec::new() };
         let at = |suffix: &str| format!("{topic}/{suffix}");
         match self.apply(&address, payload, now) {
             Ok(answers) => answers.into_iter().map(|(suffix, answer)| (at(suffix), answer)).collect(),
-            Err((rejection, token)) => {
-                let mut answer = json!({"code": rejection.code, "message": rejection.message, "timestamp": now});
-                if let (Some(token), Value::Object(map)) = (token, &mut answer) {
-                    map.insert("clientToken".into(), token.into());
-                }
-                vec![(at("rejected"), answer)]
-            }
+            Err((rejection, token)) => vec![(at("rejected"), rejected(&rejection, token, now))],
         }
     }
 
@@ -155,6 +168,12 @@ impl Shadows {
         payload: &[u8],
         now: i64,
     ) -> Result<Answers, (Rejection, Option<String>)> {
+        if let Things::Only(things) = &self.things
+            && !things.contains(address.thing)
+        {
+            let token = Request::parse_bare(payload).ok().and_then(|request| request.client_token);
+            return Err((Rejection::new(404, "Thing not found"), token));
+        }
         if address.operation == Operation::Update {
             let request = Request::parse_update(payload)?;
             let token = request.client_token.clone();
@@ -182,6 +201,14 @@ impl Shadows {
             }
         }
     }
+}
+
+fn rejected(rejection: &Rejection, token: Option<String>, now: i64) -> Value {
+    let mut answer = json!({"code": rejection.code, "message": rejection.message, "timestamp": now});
+    if let (Some(token), Value::Object(map)) = (token, &mut answer) {
+        map.insert("clientToken".into(), token.into());
+    }
+    answer
 }
 
 #[cfg(test)]
@@ -219,6 +246,43 @@ mod tests {
         let expected =
             json!({"code": 404, "message": "No shadow exists with name: 'gw~p'", "timestamp": 5, "clientToken": "t"});
         assert_eq!(answers, [("$aws/things/gw/shadow/name/p/get/rejected".to_owned(), expected)]);
+    }
+
+    #[test]
+    fn a_thing_has_its_rate_and_its_places_in_flight() {
+        let start = Instant::now();
+        let mut shadows = Shadows::new(Things::Any, Some(Quotas::default()));
+        let ask = |shadows: &mut Shadows, thing: &str, at: Instant| {
+            let topic = format!("$aws/things/{thing}/shadow/get");
+            let answered = shadows.handle(&topic, br#"{"clientToken":"t"}"#, 1, at).unwrap();
+            (answered.answers[0].1["code"].as_u64().unwrap(), answered.after.is_some())
+        };
+        for _ in 0..10 {
+            assert_eq!(ask(&mut shadows, "a", start), (404, true));
+        }
+        assert_eq!(ask(&mut shadows, "a", start), (429, false), "ten in flight");
+        assert_eq!(ask(&mut shadows, "b", start), (404, true), "another thing");
+        for _ in 0..10 {
+            shadows.answered("a");
+            assert_eq!(ask(&mut shadows, "a", start), (404, true));
+        }
+        shadows.answered("a");
+        assert_eq!(ask(&mut shadows, "a", start), (429, false), "twenty in one second");
+        assert_eq!(ask(&mut shadows, "a", start + Duration::from_millis(60)), (404, true));
+        let rejected = shadows.handle("$aws/things/a/shadow/get", br#"{"clientToken":"t"}"#, 1, start).unwrap();
+        assert_eq!(rejected.answers[0].1["clientToken"], "t");
+    }
+
+    #[test]
+    fn a_thing_that_is_not_registered_has_no_shadows() {
+        let things = Things::Only(BTreeSet::from(["known".to_owned()]));
+        let mut shadows = Shadows::new(things, None);
+        let update = br#"{"state":{},"clientToken":"t"}"#;
+        let answers = shadows.answer("$aws/things/other/shadow/name/p/update", update, 5);
+        let expected = json!({"code": 404, "message": "Thing not found", "timestamp": 5, "clientToken": "t"});
+        assert_eq!(answers, [("$aws/things/other/shadow/name/p/update/rejected".to_owned(), expected)]);
+        let answers = shadows.answer("$aws/things/known/shadow/name/p/update", update, 5);
+        assert_eq!(answers[0].0, "$aws/things/known/shadow/name/p/update/accepted");
     }
 
     #[test]

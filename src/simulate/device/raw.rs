@@ -1,0 +1,21 @@
+//! What raw ports need of the device.
+
+use super::{Device, Stage};
+use crate::simulate::paper::Document;
+use std::time::Instant;
+
+impl Device {
+    /// Puts a document that is arriving on paper at once, all of it, just before the power goes.
+    pub(in crate::simulate) fn print_at_once(&mut self, id: i32, document: Document) {
+        let Some(job) = self.jobs.get_mut(&id).filter(|job| matches!(job.stage, Stage::Receiving)) else { return };
+        job.pages = document.pages;
+        job.bytes = document.bytes;
+        job.documents = 1;
+        job.impressions_done = job.impressions();
+        let (impressions, sheets) = (job.impressions_done, job.sheets(job.impressions_done));
+        // `power_off` writes it down.
+        job.stage = Stage::Printing { document, next_page: Instant::now() };
+        self.impressions += i64::from(impressions);
+        self.sheets += i64::from(sheets);
+    }
+}
