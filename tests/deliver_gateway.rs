@@ -17,13 +17,15 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use support::{LONG, Lab, ticket};
 
+/// A document as far as it came, and whether it ended in order.
+type Sheet = (Vec<u8>, bool);
+
 /// A plain printer: prints whatever arrives, as far as it comes.
 #[derive(Clone)]
 struct Printer {
     port: u16,
     connections: Arc<AtomicUsize>,
-    /// What came, and whether it ended in order.
-    printed: Arc<Mutex<Vec<(Vec<u8>, bool)>>>,
+    printed: Arc<Mutex<Vec<Sheet>>>,
     /// Out of paper: nothing more is taken.
     stands_still: Arc<AtomicBool>,
 }
@@ -153,7 +155,7 @@ fn a_gateway_that_is_killed_in_the_middle_does_not_print_again_by_itself() {
     lab.cloud.wait_online(2);
     lab.cloud.submit_until_answered(&id, &ticket("next", &next, &small));
     lab.cloud.wait_status("next", "completed");
-    assert_eq!(paper.whole(), [small.clone()]);
+    assert_eq!(paper.whole(), std::slice::from_ref(&small));
     lab.cloud.control(&id, &json!({"commandId": "c1", "jobId": "killed", "attempt": 1, "action": "resend"}));
     lab.cloud.wait_status("killed", "completed");
     wait_until(LONG, "both on paper, once each", || (paper.whole() == [small.clone(), document.clone()]).then_some(()));

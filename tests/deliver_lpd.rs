@@ -301,7 +301,7 @@ fn every_step_at_which_a_server_may_fail() {
                         say(&mut stream, b"lp is disabled\n");
                         continue;
                     }
-                    let mut fail = |stream: &mut TcpStream, here: usize| {
+                    let fail = |stream: &mut TcpStream, here: usize| {
                         if here == step && fails == Fails::Refuse {
                             say(stream, &[1]);
                         } else if here < step {
