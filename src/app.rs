@@ -14,6 +14,7 @@
 
 mod console_side;
 mod hub_side;
+mod secrets;
 mod snmp_side;
 
 use crate::cloud::greengrass::secrets::Secrets;
@@ -232,12 +233,15 @@ impl Generation {
         let farewell = CancellationToken::new();
         let mut others = Vec::new();
 
+        let secrets = Secrets::new(link.clone());
+        let credentials = secrets::credentials(&config, &secrets);
         let ends = hub_side::Ends {
             printers: &printers,
             wake: &wake,
             poll_now,
-            secrets: Secrets::new(link.clone()),
+            secrets,
             cancel: &cancel_others,
+            credentials: &credentials,
         };
         // In this order: a ticket may come at once, and must find the printers of earlier runs in the directory.
         let hub = hub_side::start(gateway, &topics, &config, stores, ends).await?;
@@ -299,6 +303,7 @@ impl Generation {
                 },
                 fetch: fetch::Limits { total: config.document_timeout, ..fetch::Limits::default() },
                 printers: Timeouts::default(),
+                credentials,
                 raw: raw::Limits::default(),
             },
         };

@@ -5,6 +5,11 @@
 // The lints know `#[test]` functions, not their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
+
+use common::avahi::Avahi;
+use common::gateway::printgate;
+use common::{netns, process, wait_until};
 use mdns_sd::{ServiceDaemon, ServiceInfo};
 use printgate::discovery::loopback_networks;
 use printgate::discovery::mdns::{Counters, Health, Mdns, MdnsOptions};
@@ -131,24 +136,55 @@ async fn what_must_not_be_printed_to_is_not_reported() {
         let ignored = search.counters.ignored();
         let count = |reason: Ignored| ignored.get(&reason.to_string()).copied().unwrap_or_default();
         let judged = count(Ignored::PrintPort) >= 2 && count(Ignored::SharedQueue) >= 1;
-        if judged && seen.contains_key("Good") && !seen.contains_key("Raw") {
+        let whole = ["Good._ipps", "Raw._pdl-datastream"].iter().all(|key| seen.contains_key(*key));
+        if judged && whole && !seen.contains_key("Raw._ipp") {
             break;
         }
         let pause = Instant::now() + Duration::from_millis(50);
         match timeout_at(pause, search.events.recv()).await {
-            Ok(Some(DiscoveryEvent::Found(found))) => drop(seen.insert(found.name.clone(), *found)),
+            Ok(Some(DiscoveryEvent::Found(found))) => {
+                let key = found.key.trim_end_matches("._tcp.local.").to_owned();
+                seen.insert(key, *found);
+            }
             Ok(Some(DiscoveryEvent::Lost { key } | DiscoveryEvent::Withdrawn { key })) => {
-                assert!(key.starts_with("Raw.") && seen.remove("Raw").is_some(), "{key}");
+                assert!(key.starts_with("Raw._ipp.") && seen.remove("Raw._ipp").is_some(), "{key}");
             }
             Ok(None) => panic!("the search ended"),
             Err(_) => assert!(Instant::now() < deadline, "{seen:?} {ignored:?}"),
         }
     }
     let names: Vec<_> = seen.keys().map(String::as_str).collect();
-    assert_eq!(names, ["Good"]);
-    assert_eq!(seen["Good"].endpoint.uri(), "ipps://acme.local:4633/secure");
+    // Where the trap stood, jobs may go as they are, and no question ever.
+    assert_eq!(names, ["Good._ipps", "Raw._pdl-datastream"]);
+    assert_eq!(seen["Raw._pdl-datastream"].endpoint.uri(), "socket://acme.local:4010");
+    assert_eq!(seen["Good._ipps"].endpoint.uri(), "ipps://acme.local:4633/secure");
     search.end().await;
     office.shutdown().unwrap();
+}
+
+/// Announced by avahi, listed by the command.
+#[test]
+fn discover_shows_printers_without_ipp() {
+    netns::inside("discover_shows_printers_without_ipp", || {
+        let avahi = Avahi::start();
+        let txt = ["txtvers=1", "ty=Acme LP 9", "pdl=application/vnd.hp-PCL", "usb_CMD=PJL,PCL"];
+        let _socket = avahi.publish("Old Laser", "_pdl-datastream._tcp", 9100, &txt);
+        let _queue = avahi.publish("Old Laser", "_printer._tcp", 515, &["txtvers=1", "rp=PASSTHRU", "ty=Acme LP 9"]);
+        // The flagship of a printer without LPD.
+        let _flagship = avahi.publish("Placeholder", "_printer._tcp", 0, &[]);
+        let shown = wait_until(PATIENCE, "both ways to print", || {
+            let mut command = printgate(&["discover", "--json", "--timeout", "3"], &[]);
+            let shown: serde_json::Value = serde_json::from_str(&process::run(&mut command)).unwrap();
+            (shown["printers"][0]["endpoints"].as_array().is_some_and(|ways| ways.len() == 2)).then_some(shown)
+        });
+        let printers = shown["printers"].as_array().unwrap();
+        assert_eq!(printers.len(), 1, "{shown}");
+        let uris: Vec<&str> =
+            printers[0]["endpoints"].as_array().unwrap().iter().map(|way| way["uri"].as_str().unwrap()).collect();
+        assert_eq!(uris, ["socket://office.local", "lpd://office.local/PASSTHRU"]);
+        let formats = &printers[0]["formats"];
+        assert_eq!(*formats, serde_json::json!(["application/vnd.hp-pcl", "application/vnd.hp-pjl"]));
+    });
 }
 
 /// Answers as a hostile or very large office would send them, straight from the wire.

@@ -412,6 +412,7 @@ async fn garbage_is_an_answer_nobody_can_read() {
 async fn http_refusals_are_told_apart() {
     for (status, expected) in [
         (401, Refusal::Credentials),
+        (403, Refusal::Forbidden),
         (404, Refusal::Path),
         (426, Refusal::UpgradeToTls),
         (302, Refusal::Redirect { location: Some("https://printer/".into()) }),

@@ -4,6 +4,7 @@ use super::{Stores, signed, snmp_side};
 use crate::cloud::greengrass::secrets::Secrets;
 use crate::cloud::wire::{self, Topics};
 use crate::config::Config;
+use crate::deliver::credentials::Credentials;
 use crate::discovery::listed;
 use crate::discovery::mdns::{Mdns, MdnsOptions};
 use crate::discovery::{local_networks, loopback_networks};
@@ -18,7 +19,7 @@ use crate::hub::{
     self, BoxFuture, HubOutput, HubPorts, HubSettings, HubState, PollAnswer, PollError, PollErrorKind, Poller,
     PrinterRow, PrinterView, Printers, Question, Record, RecordBody,
 };
-use crate::ipp::client::{Client, Error as IppError, Fingerprint, Target, Timeouts};
+use crate::ipp::client::{Basic, Client, Error as IppError, Fingerprint, Target, Timeouts};
 use crate::ipp::decode;
 use crate::ipp::request::Request;
 use crate::jobs::{Directory, Known, Networks, Reach};
@@ -51,6 +52,8 @@ pub(super) struct Ends<'a> {
     pub(super) secrets: Secrets,
     /// Its end.
     pub(super) cancel: &'a CancellationToken,
+    /// For printers that ask.
+    pub(super) credentials: &'a Credentials,
 }
 
 /// Starts mDNS and the hub.
@@ -61,7 +64,7 @@ pub(super) async fn start(
     stores: &Stores,
     ends: Ends<'_>,
 ) -> anyhow::Result<JoinHandle<Result<(), String>>> {
-    let Ends { printers, wake, poll_now, secrets, cancel } = ends;
+    let Ends { printers, wake, poll_now, secrets, cancel, credentials } = ends;
     let mut rows = Vec::new();
     for body in stores.gateway.printers().await? {
         match serde_json::from_str::<PrinterRow>(&body) {
@@ -99,7 +102,7 @@ pub(super) async fn start(
     let ports = HubPorts {
         discovery,
         poll_now,
-        poller: poller(networks(config), snmp, config.snmp.port),
+        poller: poller(networks(config), snmp, config.snmp.port, credentials.clone(), printers.clone()),
         commit: move |output| {
             let committer = committer.clone();
             async move { committer.commit(output).await }
@@ -261,23 +264,39 @@ fn policy(config: &Config) -> PrinterPolicy {
 
 /// One poll: Get-Printer-Attributes, or what the SNMP agent says. IPP clients are not kept between polls a minute apart:
 /// printers close by then.
-fn poller(networks: Networks, snmp: snmp_side::Clients, port: u16) -> Poller {
+fn poller(
+    networks: Networks,
+    snmp: snmp_side::Clients,
+    port: u16,
+    credentials: Credentials,
+    printers: Printers,
+) -> Poller {
     Arc::new(move |question: Question| -> BoxFuture<Result<PollAnswer, PollError>> {
         let policy = networks();
         match question.source {
-            Source::Ipp => Box::pin(poll(policy.permit(&question.endpoint), question.pin)),
+            Source::Ipp => {
+                let endpoint = &question.endpoint;
+                let basic = credentials.find(endpoint, |name| is_printer(&printers, name, endpoint));
+                Box::pin(poll(policy.permit(endpoint), question.pin, basic))
+            }
             Source::Snmp => Box::pin(snmp_side::poll(snmp.clone(), port, policy, question)),
         }
     })
 }
 
-async fn poll(endpoint: Endpoint, pin: Option<Pin>) -> Result<PollAnswer, PollError> {
+/// Whether a text is the id of the printer with this endpoint.
+fn is_printer(printers: &Printers, id: &str, endpoint: &Endpoint) -> bool {
+    let view = PrinterId::new(id).ok().and_then(|id| printers.get(&id));
+    view.is_some_and(|view| view.endpoints.iter().any(|(known, _)| known == endpoint))
+}
+
+async fn poll(endpoint: Endpoint, pin: Option<Pin>, basic: Option<Arc<Basic>>) -> Result<PollAnswer, PollError> {
     if endpoint.addresses.is_empty() {
         let message = format!("{}: no address of it is in an allowed network", endpoint.uri());
         return Err(PollError::new(PollErrorKind::Unreachable, message));
     }
     let target = Target::from_endpoint(&endpoint, pin.map(|pin| Fingerprint(*pin.as_bytes())));
-    let client = Client::new(target, Timeouts::default());
+    let client = Client::new(target, Timeouts::default()).with_basic(basic);
     let response = client.call(Request::get_printer_attributes(decode::ATTRIBUTES, None)).await.map_err(poll_error)?;
     if !response.is_success() {
         let status = response.status();

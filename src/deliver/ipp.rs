@@ -99,6 +99,7 @@ pub async fn plan(client: &Client, ticket: &Ticket, format: &str) -> Result<Plan
         Err(error @ IppError::Http { refusal: Refusal::Path, .. }) => {
             return Err(NotReady::NoIppThere(error.to_string()));
         }
+        Err(error) if is_about_credentials(&error) => return Err(not_authorized(error.to_string())),
         Err(error @ (IppError::Http { .. } | IppError::Answer { .. })) => {
             return Err(NotReady::NotNow { reasons: vec!["printer-answer-invalid".into()], detail: error.to_string() });
         }
@@ -116,6 +117,11 @@ pub async fn plan(client: &Client, ticket: &Ticket, format: &str) -> Result<Plan
             detail: format!("{} answers without saying anything of itself", client.target().uri),
         });
     };
+    if client.credentials_are_refused() {
+        // It answers everybody, but takes jobs only from those it knows.
+        let printer = &client.target().uri;
+        return Err(not_authorized(format!("{printer}: HTTP 401: {}", Refusal::CredentialsRefused)));
+    }
     if observation.accepting == Some(false) {
         let mut reasons = vec!["printer-not-accepting-jobs".to_owned()];
         reasons.extend(observation.reasons.iter().cloned());
@@ -125,6 +131,24 @@ pub async fn plan(client: &Client, ticket: &Ticket, format: &str) -> Result<Plan
         });
     }
     make_plan(&client.target().uri, ticket, format, &observation).map_err(NotReady::Refused)
+}
+
+/// The printer wants to know who prints (RFC 7616 and its like), and that is for a person to solve.
+fn is_about_credentials(error: &IppError) -> bool {
+    let refusal = match error {
+        IppError::Http { refusal, .. } => refusal,
+        error => return matches!(error, IppError::Password { .. }),
+    };
+    use Refusal::{Credentials, CredentialsNeedTls, CredentialsRefused, CredentialsWanted, Forbidden, OtherScheme};
+    matches!(
+        refusal,
+        Credentials | CredentialsNeedTls | CredentialsRefused | CredentialsWanted | Forbidden | OtherScheme
+    )
+}
+
+/// Keyword of PWG 5100.16 §7.2 for a job that waits for its account.
+fn not_authorized(detail: String) -> NotReady {
+    NotReady::NotNow { reasons: vec!["account-authorization-failed".into()], detail }
 }
 
 fn make_plan(printer: &str, ticket: &Ticket, format: &str, observation: &Observation) -> Result<Plan, Problem> {
@@ -161,7 +185,7 @@ fn make_plan(printer: &str, ticket: &Ticket, format: &str, observation: &Observa
 pub async fn create_job(client: &Client, plan: &Plan, ticket: &Ticket, tag: &str) -> Result<i32, SendError> {
     let request = Request::create_job(job_request(plan, ticket, tag));
     // Whatever goes wrong here, no document byte was sent: an orphan is found by its tag and canceled.
-    let response = client.call(request).await.map_err(|e| SendError::NothingPrinted(e.to_string()))?;
+    let response = client.call(request).await.map_err(before_the_document)?;
     match response.job() {
         _ if !response.is_success() => Err(refusal(client, "Create-Job", &response)),
         Some(job) => Ok(job.id),
@@ -169,6 +193,23 @@ pub async fn create_job(client: &Client, plan: &Plan, ticket: &Ticket, tag: &str
             Err(SendError::NothingPrinted(format!("{}: Create-Job answered without a job-id", client.target().uri)))
         }
     }
+}
+
+/// What an error without a document byte means. A printer that does not let us print for want of credentials will not a
+/// moment later either: the job ends, and a person resends it. Where only the password is wrong, or cannot be had now, the
+/// job waits.
+fn before_the_document(error: IppError) -> SendError {
+    let for_good = matches!(
+        &error,
+        IppError::Http {
+            refusal: Refusal::Credentials | Refusal::CredentialsNeedTls | Refusal::OtherScheme | Refusal::Forbidden,
+            ..
+        }
+    );
+    if for_good {
+        return SendError::Refused(Problem::new("account-authorization-failed", None, error.to_string()));
+    }
+    SendError::NothingPrinted(error.to_string())
 }
 
 /// Send-Document: the last and only document of the job.
@@ -210,7 +251,9 @@ async fn transfer(
     match client.call_with_document(request, Document::new(file, bytes), Arc::clone(&sent)).await {
         Ok(response) if response.is_success() => Ok(response),
         Ok(response) => Err(refusal(client, operation, &response)),
-        Err(error) if sent.load(Ordering::SeqCst) == 0 => Err(SendError::NothingPrinted(error.to_string())),
+        // It wants to know who prints before it takes anything. If it asked only now, the next attempt tells it.
+        Err(error) if is_about_credentials(&error) => Err(before_the_document(error)),
+        Err(error) if sent.load(Ordering::SeqCst) == 0 => Err(before_the_document(error)),
         Err(error) => Err(SendError::Ambiguous(error.to_string())),
     }
 }

@@ -17,14 +17,19 @@
 //!   this client, pinned; another one than the pinned is [`Error::CertificateChanged`]. The handshake's signature is
 //!   always checked.
 //!
-//! It does not resolve names, authenticate, follow redirects, compress, or retry later.
+//! - Credentials go only to a printer that asks for HTTP Basic (see `auth`); one that asks in answer to a call gets the call
+//!   again with them, one that asks in answer to a document does not: the document is used up.
+//!
+//! It does not resolve names, follow redirects, compress, or retry later.
 
+mod auth;
 mod body;
 mod connection;
 mod error;
 mod tls;
 
 pub use super::response::{JobInfo, JobState, Response, Status};
+pub use auth::{Basic, PasswordSource, REFUSED_PAUSE};
 pub use error::{Error, Progress, Refusal, Step};
 pub use tls::Fingerprint;
 
@@ -171,6 +176,7 @@ pub struct Client {
     target: Target,
     timeouts: Timeouts,
     tls: Option<tls::Tls>,
+    basic: Option<Arc<Basic>>,
     permits: Semaphore,
     /// The connection kept for the next status call.
     kept: Arc<Mutex<Option<Kept>>>,
@@ -195,12 +201,19 @@ impl Client {
             target,
             timeouts,
             tls,
+            basic: None,
             permits: Semaphore::new(MAX_CONCURRENT),
             kept: Arc::default(),
             request_id: AtomicU32::new(1),
             speak_1_1: AtomicBool::new(false),
             tried_1_1: AtomicBool::new(false),
         }
+    }
+
+    /// The same client with credentials for a printer that asks.
+    pub fn with_basic(mut self, basic: Option<Arc<Basic>>) -> Self {
+        self.basic = basic;
+        self
     }
 
     /// The target.
@@ -292,6 +305,16 @@ impl Client {
     }
 
     async fn call_version(&self, request: &Request, version: Version, attempt: &Attempt) -> Result<Response, Error> {
+        match self.call_once(request, version, attempt).await {
+            // Nothing was carried out.
+            Err(Error::Http { refusal: Refusal::CredentialsWanted, .. }) => {
+                self.call_once(request, version, attempt).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    async fn call_once(&self, request: &Request, version: Version, attempt: &Attempt) -> Result<Response, Error> {
         let header = self.encode(request, version)?;
         if request.operation.is_idempotent()
             && let Some(mut connection) = self.take_kept().await

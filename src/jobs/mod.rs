@@ -18,6 +18,7 @@ mod work;
 use crate::cloud::Command;
 use crate::cloud::wire::Topics;
 use crate::deliver::clients::Clients;
+use crate::deliver::credentials::Credentials;
 use crate::deliver::raw;
 use crate::document::fetch::{self, Fetcher};
 use crate::document::spool::Spool;
@@ -96,6 +97,8 @@ pub struct Settings {
     pub fetch: fetch::Limits,
     /// Deadlines of conversations with printers.
     pub printers: Timeouts,
+    /// Credentials for printers that ask.
+    pub credentials: Credentials,
     /// Deadlines of AppSocket and LPD.
     pub raw: raw::Limits,
 }
@@ -204,7 +207,7 @@ impl Owner {
         let outside = work::Outside {
             fetcher: parts.fetcher,
             spool: parts.spool.clone(),
-            clients: Clients::new(parts.settings.printers.clone()),
+            clients: Clients::new(parts.settings.printers.clone(), parts.settings.credentials.clone()),
             documents: Arc::new(parts.settings.documents.clone()),
             fetch_limits: parts.settings.fetch,
             max_document_bytes: parts.settings.max_document_bytes,

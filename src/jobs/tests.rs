@@ -60,6 +60,7 @@ async fn rig(jobs: &[Job]) -> Rig {
             documents: DocumentPolicy { allowed_hosts: Vec::new(), allowed_networks: Vec::new() },
             fetch: fetch::Limits::default(),
             printers: Timeouts::default(),
+            credentials: Credentials::default(),
             raw: raw::Limits::default(),
         },
     })

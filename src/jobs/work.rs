@@ -337,7 +337,7 @@ impl Work {
         let mut unreachable = Vec::new();
         let mut speaks_ipp = false;
         for reach in self.over_ipp() {
-            let client = self.outside.clients.get(&reach.endpoint, reach.pin);
+            let client = self.outside.clients.get(&self.job.printer, &reach.endpoint, reach.pin);
             match ipp::plan(&client, &self.job.ticket, &document.format).await {
                 Ok(plan) => return Ok(Way::Ipp(client, plan)),
                 Err(NotReady::Unreachable(error)) => {
@@ -441,7 +441,7 @@ impl Work {
         loop {
             let Some(attempt) = self.job.state.attempt().cloned() else { return Ok(RestFor::Nothing) };
             if matches!(attempt.phase, Phase::Streaming { .. }) {
-                return self.settle_stream(&attempt).await;
+                return self.settle_stream().await;
             }
             let canceling = matches!(self.job.state, State::Canceling { .. });
             let parked = matches!(self.job.state, State::Unconfirmed { .. });
@@ -545,7 +545,7 @@ impl Work {
     async fn look(&self, attempt: &Attempt) -> Result<(Arc<Client>, crate::domain::job::judge::Look), String> {
         let mut unreachable = Vec::new();
         for reach in self.over_ipp() {
-            let client = self.outside.clients.get(&reach.endpoint, reach.pin);
+            let client = self.outside.clients.get(&self.job.printer, &reach.endpoint, reach.pin);
             match ipp::look(&client, &self.job.ticket, attempt).await {
                 Ok(look) => return Ok((client, look)),
                 Err(error) => unreachable.push(error.to_string()),

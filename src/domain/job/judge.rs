@@ -17,7 +17,7 @@
 //! Absence from a list is no proof, and neither is an unchanged page counter. For AppSocket and LPD only 1 counts, and
 //! that is seen by who writes: a look afterwards proves nothing ([`Phase::Streaming`]).
 
-use super::{Attempt, Phase};
+use super::{Attempt, Event, Phase, State};
 use jiff::Timestamp;
 
 /// Seconds by which `printer-up-time` and our clock may disagree without meaning a restart.
@@ -130,6 +130,24 @@ pub enum Verdict {
     Aborted(Found),
     /// Not known.
     Unknown(&'static str),
+}
+
+/// What follows for an attempt over AppSocket or LPD whose connection is gone and did not tell how it ended: after a
+/// restart, or because a cancel broke it off. Nothing can be asked, so nothing is taken for unprinted. `None`: it is
+/// parked already, or there is no such attempt.
+pub fn interrupted(state: &State) -> Option<Event> {
+    let attempt = state.attempt().filter(|attempt| matches!(attempt.phase, Phase::Streaming { .. }))?;
+    let why = match state {
+        State::Canceling { .. } if !attempt.delivered => {
+            return Some(Event::PrinterCanceled { impressions: None, reasons: vec!["may-have-printed".into()] });
+        }
+        State::Sending { .. } => "the transfer was interrupted; how much of the document the printer has is not known",
+        State::Printing { .. } | State::Canceling { .. } => {
+            "the printer has the document; the connection that would have told its end is gone"
+        }
+        _ => return None,
+    };
+    Some(Event::Lost { why: why.into() })
 }
 
 /// Judges a look at the printer.

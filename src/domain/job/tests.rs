@@ -239,6 +239,74 @@ proptest! {
     }
 }
 
+/// What can happen around a job at an AppSocket printer.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Connect,
+    Octet,
+    WholeDocument,
+    Close,
+    Break,
+    Crash,
+    Cancel,
+    Resend,
+}
+
+proptest! {
+    /// Whatever happens in whatever order: octets of the document leave in one attempt, and in one more for each resend
+    /// by a person; and nothing is called completed that was not closed in order.
+    #[test]
+    fn nothing_is_streamed_twice_by_itself(steps in proptest::collection::vec(prop_oneof![
+        4 => Just(Step::Connect), 4 => Just(Step::Octet), 3 => Just(Step::WholeDocument), 1 => Just(Step::Close),
+        2 => Just(Step::Break), 2 => Just(Step::Crash), 1 => Just(Step::Cancel), 1 => Just(Step::Resend),
+    ], 0..60)) {
+        let mut job = job(json!({}));
+        job.apply(Event::Fetched(document()), now(0)).unwrap();
+        let (mut streamed, mut resent, mut closed) = (0, 0, false);
+        // The process's own knowledge: a connection, and whether the first octet and the last were written.
+        let mut line: Option<(bool, bool)> = None;
+        for (i, step) in steps.into_iter().enumerate() {
+            let mut apply = |event: Event| job.apply(event, now(i as i64)).is_ok();
+            match (step, &mut line) {
+                (Step::Connect, None) => line = apply(stream()).then_some((false, false)),
+                (Step::Octet, Some((first, _))) => streamed += i32::from(!std::mem::replace(first, true)),
+                (Step::WholeDocument, Some((true, whole @ false))) => *whole = apply(Event::Sent(None)),
+                (Step::Close, Some((_, true))) => {
+                    line = None;
+                    closed |= apply(Event::HandedOver { how: "x".into() });
+                }
+                (Step::Break, Some((first, _))) => {
+                    let event = if *first { Event::Lost { why: "x".into() } }
+                        else { Event::NothingPrinted { why: "x".into() } };
+                    line = None;
+                    apply(event);
+                }
+                (Step::Crash, _) => {
+                    line = None;
+                    job = serde_json::from_str(&serde_json::to_string(&job).unwrap()).unwrap();
+                    if let Some(event) = judge::interrupted(&job.state) {
+                        prop_assert!(job.apply(event, now(i as i64)).is_ok());
+                    }
+                }
+                // It stops the task, and with it the connection.
+                (Step::Cancel, _) if apply(Event::Cancel) => {
+                    line = None;
+                    if let Some(event) = judge::interrupted(&job.state) {
+                        prop_assert!(job.apply(event, now(i as i64)).is_ok());
+                    }
+                }
+                (Step::Resend, None) => {
+                    let attempt = job.attempt;
+                    resent += i32::from(job.apply(Event::Resend(attempt), now(i as i64)).is_ok());
+                }
+                _ => {}
+            }
+            prop_assert!(streamed <= 1 + resent, "streamed {streamed} times with {resent} resends");
+            prop_assert!(closed || !matches!(job.state, State::Completed));
+        }
+    }
+}
+
 #[test]
 fn a_parked_job_that_the_printer_had_whole_is_never_sent_again_by_itself() {
     let mut whole = sent(json!({}));

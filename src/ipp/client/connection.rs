@@ -108,10 +108,12 @@ impl Client {
         kind: Kind,
     ) -> Result<Response, Error> {
         let meter = Arc::clone(&connection.meter);
+        let authorization = self.authorization().await?;
+        let authorized = authorization.is_some();
         meter.begin();
-        let sending = connection.sender.send_request(self.http_request(body)?);
+        let sending = connection.sender.send_request(self.http_request(body, authorization)?);
         let head = self.wait_for_head(sending, &meter, kind).await?;
-        self.check_head(&head)?;
+        self.check_head(&head, authorized)?;
         let octets = self.read_body(head.into_body(), &meter).await?;
         let response = self.parse(&octets)?;
         tracing::trace!(
@@ -123,8 +125,16 @@ impl Client {
         Ok(response)
     }
 
-    fn http_request(&self, body: RequestBody) -> Result<hyper::Request<RequestBody>, Error> {
-        hyper::Request::post(&self.target.path)
+    fn http_request(
+        &self,
+        body: RequestBody,
+        authorization: Option<header::HeaderValue>,
+    ) -> Result<hyper::Request<RequestBody>, Error> {
+        let mut request = hyper::Request::post(&self.target.path);
+        if let Some(authorization) = authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        request
             .header(header::HOST, host_header(&self.target))
             .header(header::USER_AGENT, concat!("printgate/", env!("CARGO_PKG_VERSION")))
             .header(header::CONTENT_TYPE, "application/ipp")
@@ -165,11 +175,12 @@ impl Client {
         }
     }
 
-    fn check_head(&self, head: &hyper::Response<Incoming>) -> Result<(), Error> {
+    fn check_head(&self, head: &hyper::Response<Incoming>, authorized: bool) -> Result<(), Error> {
         let status = head.status().as_u16();
         let refusal = match status {
             200 => return Ok(()),
-            401 | 403 => Refusal::Credentials,
+            401 => self.challenged(head.headers(), authorized),
+            403 => Refusal::Forbidden,
             404 | 405 | 410 => Refusal::Path,
             426 => Refusal::UpgradeToTls,
             300..=399 => Refusal::Redirect {

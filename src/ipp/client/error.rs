@@ -56,8 +56,18 @@ impl std::fmt::Display for Step {
 /// What an HTTP status other than 200 means here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// 401, 403: it wants credentials, which printgate does not have.
+    /// 401: it wants credentials, and none are configured for it.
     Credentials,
+    /// 401: it wants the credentials that are configured for it. The next request has them.
+    CredentialsWanted,
+    /// 401: it does not take the credentials. They are not sent again for a while.
+    CredentialsRefused,
+    /// 401: it wants credentials, and there is no TLS to send them over.
+    CredentialsNeedTls,
+    /// 401: it wants another kind of authentication than Basic.
+    OtherScheme,
+    /// 403: whoever we are, it does not let us.
+    Forbidden,
     /// 404, 405, 410: nothing speaks IPP under this path.
     Path,
     /// 426: it wants TLS; use its `ipps` endpoint.
@@ -76,7 +86,22 @@ pub enum Refusal {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Refusal::Credentials => f.write_str("it asks for credentials"),
+            Refusal::Credentials => f.write_str("it asks for credentials; name them in printers.credentials"),
+            Refusal::CredentialsWanted => f.write_str("it asks for its credentials"),
+            Refusal::CredentialsRefused => {
+                let minutes = super::REFUSED_PAUSE.as_secs() / 60;
+                write!(
+                    f,
+                    "it refuses the user name or password of printers.credentials; they are not sent again for {minutes} \
+                     minutes"
+                )
+            }
+            Refusal::CredentialsNeedTls => f.write_str(
+                "it asks for credentials, which are not sent without TLS; use its ipps address, or set allowPlain in \
+                 printers.credentials",
+            ),
+            Refusal::OtherScheme => f.write_str("it asks for another kind of authentication than HTTP Basic"),
+            Refusal::Forbidden => f.write_str("it does not let us (its access list or account rules)"),
             Refusal::Path => f.write_str("nothing speaks IPP under this path"),
             Refusal::UpgradeToTls => f.write_str("it wants TLS; use ipps"),
             Refusal::Redirect { location: Some(location) } => {
@@ -151,6 +176,16 @@ pub enum Error {
         /// The one it showed.
         seen: Fingerprint,
     },
+    /// The password cannot be had. Nothing of the request was written.
+    #[error("{printer}: the password of user {user:?} cannot be had: {reason}")]
+    Password {
+        /// Printer.
+        printer: String,
+        /// User.
+        user: String,
+        /// Why.
+        reason: String,
+    },
     /// A step took too long.
     #[error("{printer}: {step} within {limit:?}")]
     Deadline {
@@ -211,7 +246,7 @@ impl Error {
             Error::PrintPort { .. } | Error::Target { .. } | Error::Request { .. } | Error::Connect { .. } => {
                 Progress::NotConnected
             }
-            Error::Tls { .. } | Error::CertificateChanged { .. } => Progress::Connected,
+            Error::Tls { .. } | Error::CertificateChanged { .. } | Error::Password { .. } => Progress::Connected,
             Error::Deadline { progress, .. } | Error::Lost { progress, .. } | Error::Document { progress, .. } => {
                 *progress
             }

@@ -12,7 +12,8 @@ use crate::deliver::formats::{Fit, canonical, fit};
 use crate::deliver::raw::{End, News};
 use crate::deliver::{appsocket, lpd, pjl, raw};
 use crate::domain::endpoint::EndpointKind;
-use crate::domain::job::{Attempt, Document, Event, Phase, Problem, State};
+use crate::domain::job::judge::interrupted;
+use crate::domain::job::{Document, Event, Phase, Problem};
 use crate::jobs::Reach;
 use std::path::{Path, PathBuf};
 use tokio::io::AsyncReadExt;
@@ -186,22 +187,11 @@ impl Work {
         }
     }
 
-    /// An attempt whose connection is gone: nothing more will be known of it.
-    pub(super) async fn settle_stream(&mut self, attempt: &Attempt) -> Result<RestFor, Overtaken> {
-        let event = match &self.job.state {
-            // Looked at again only by a person.
-            State::Unconfirmed { .. } => return Ok(RestFor::Backoff),
-            State::Canceling { .. } if !attempt.delivered => {
-                Event::PrinterCanceled { impressions: None, reasons: vec!["may-have-printed".into()] }
-            }
-            State::Sending { .. } => Event::Lost {
-                why: "the transfer was interrupted; how much of the document the printer has is not known".into(),
-            },
-            _ => Event::Lost {
-                why: "the printer has the document; the connection that would have told its end is gone".into(),
-            },
-        };
-        self.tell(event).await?;
+    /// An attempt whose connection is gone: nothing more will be known of it. Parked, it is a person's.
+    pub(super) async fn settle_stream(&mut self) -> Result<RestFor, Overtaken> {
+        if let Some(event) = interrupted(&self.job.state) {
+            self.tell(event).await?;
+        }
         Ok(RestFor::Backoff)
     }
 }

@@ -32,7 +32,7 @@ async fn a_job_is_not_followed_at_one_address_when_nobody_answers_there() {
     let outside = Outside {
         fetcher: Fetcher::new(None).unwrap(),
         spool: Spool::open(dir.path(), SpoolLimits::default()).await.unwrap(),
-        clients: Clients::new(Timeouts::default()),
+        clients: Clients::new(Timeouts::default(), Default::default()),
         documents: Arc::default(),
         fetch_limits: Limits::default(),
         max_document_bytes: 1,
@@ -49,7 +49,7 @@ async fn a_job_is_not_followed_at_one_address_when_nobody_answers_there() {
         }
         owned
     });
-    let client = outside.clients.get(&endpoint, None);
+    let client = outside.clients.get(&job.printer, &endpoint, None);
     let mut work = Work {
         outside,
         job,
