@@ -27,13 +27,14 @@
 
 mod condition;
 mod job;
+mod raw;
 mod told;
 mod view;
 
 pub(super) use job::{End, Job, Refusal, Stage, Ticket};
 
 use super::fault::{Fault, Faults, WrongCounts};
-use super::paper::{Document, Outcome, Paper, Printed};
+use super::paper::{Document, Outcome, Paper, Printed, Via};
 use super::profiles::Profile;
 use super::{History, Identity};
 use condition::Condition;
@@ -434,10 +435,12 @@ impl Device {
             format: document.format.clone(),
             sha256: document.sha256.clone(),
             bytes: document.bytes,
-            tls: document.tls,
+            tls: document.via == Via::Ipps,
+            via: document.via,
+            garbage: document.garbage,
             copies: job.ticket.copies,
             impressions: job.impressions_done,
-            outcome,
+            outcome: if document.cut_off && outcome == Outcome::Completed { Outcome::Partial } else { outcome },
             at: Timestamp::now(),
         };
         let line = self.paper.print(document, line)?;

@@ -12,16 +12,19 @@
 //! | `slow-pages:MS` | every page takes MS milliseconds |
 //! | `slow-bytes:N` | request bodies are read at N bytes a second |
 //! | `drop-before[:TIMES]` | a connection is closed as soon as it is there, nothing is read (IPP, AppSocket, LPD) |
-//! | `drop-at:N[:TIMES]` | a connection to the IPP port is reset after exactly N bytes were read of it, whatever they are |
+//! | `drop-at:N[:TIMES]` | a connection (IPP, AppSocket, LPD) is reset after exactly N bytes were read of it, whatever they are |
 //! | `drop-after:N[:TIMES]` | the connection is dropped after N bytes of a document (the document is incomplete: never printed) |
-//! | `lose-answer[:OP][:TIMES]` | the request is carried out in full, then the connection is closed without an answer; OP is `print-job`, `create-job` or `send-document`, default all three |
+//! | `lose-answer[:OP][:TIMES]` | the request is carried out in full, then the connection is closed without an answer; OP is `print-job`, `create-job` or `send-document`, `lpd` (the last acknowledgement of a job) or `appsocket` (an answer on the back-channel), default all of them |
 //! | `answer-after:SECONDS` | the request is carried out, its answer comes so many seconds later |
 //! | `garbage` | answers are HTTP 200 with 4 KiB of noise under `application/ipp` |
 //! | `garbage-http` | what is sent is not even HTTP |
 //! | `trickle[:MS]` | answers arrive one byte every MS milliseconds, default 1000 |
 //! | `huge[:BYTES]` | answers carry one attribute with BYTES of values, default 100 MB |
 //! | `nested[:BYTES]` | answers carry one collection nested BYTES/16 deep, default 320 KB |
-//! | `busy` | Print-Job, Create-Job and Validate-Job answer server-error-busy |
+//! | `busy` | Print-Job, Create-Job and Validate-Job answer server-error-busy; AppSocket refuses connections, LPD refuses jobs |
+//! | `stall[:N]` | AppSocket and LPD: a connection is accepted and N bytes are read of it, default 0, then no more until cleared |
+//! | `prints-partial` | a habit: a document that was cut off on AppSocket or LPD is printed as far as it came |
+//! | `refuse-second` | a habit: AppSocket refuses a second connection instead of letting it wait |
 //! | `no-create-job` | Create-Job and Send-Document are not supported and not announced |
 //! | `false-completed` | jobs end `completed` with all their impressions and nothing is on paper |
 //! | `false-aborted` | jobs are put on paper, then end `aborted` with no impression |
@@ -33,6 +36,9 @@
 //!
 //! A fault that the kind of device cannot have (`waste-full` without a waste box) is refused. What is no state but an
 //! event (power, address, certificate, sleep) is an order: see `order`.
+//!
+//! On AppSocket and LPD `slow-bytes`, the drops, `answer-after`, `garbage` (64 bytes of noise for an answer) and `trickle`
+//! mean the document, the answers on the back-channel and the acknowledgements.
 //!
 //! The hostile answers (`garbage` to `nested`) come after the request was carried out, so a document that was
 //! received whole is printed; a fault with TIMES clears itself after that many uses.
@@ -59,6 +65,10 @@ pub enum LossyOperation {
     CreateJob,
     /// Send-Document.
     SendDocument,
+    /// An answer on AppSocket's back-channel.
+    AppSocket,
+    /// LPD's last acknowledgement of a job.
+    Lpd,
 }
 
 /// How counters are wrong.
@@ -140,6 +150,15 @@ pub enum Fault {
     Nested(u64),
     /// server-error-busy.
     Busy,
+    /// Stop reading a raw connection.
+    Stall {
+        /// Bytes read before.
+        bytes: u64,
+    },
+    /// Print what arrived of a document that was cut off.
+    PrintsPartial,
+    /// No second AppSocket connection.
+    RefuseSecond,
     /// Only Print-Job.
     NoCreateJob,
     /// Nothing is printed of jobs that are told to be completed.
@@ -164,8 +183,8 @@ pub enum Fault {
     "`{0}` is no fault: use out-of-paper, sheets:N, jam, door-open, toner-level:COLOUR:PERCENT[:SECONDS], waste-full, \
      staples-empty, slow-pages:MS, slow-bytes:N, drop-before[:TIMES], drop-at:N[:TIMES], drop-after:N[:TIMES], \
      lose-answer[:OPERATION][:TIMES], answer-after:SECONDS, garbage, garbage-http, trickle[:MS], huge[:BYTES], \
-     nested[:BYTES], busy, no-create-job, false-completed, false-aborted, wrong-counts:zero|frozen|double, \
-     firmware:VERSION, clone-of:PRINTER, clone-uuid-of:PRINTER, {WORDS}"
+     nested[:BYTES], busy, stall[:N], prints-partial, refuse-second, no-create-job, false-completed, false-aborted, \
+     wrong-counts:zero|frozen|double, firmware:VERSION, clone-of:PRINTER, clone-uuid-of:PRINTER, {WORDS}"
 )]
 pub struct UnknownFault(pub String);
 
@@ -199,6 +218,9 @@ impl Fault {
             Fault::Huge(_) => "huge",
             Fault::Nested(_) => "nested",
             Fault::Busy => "busy",
+            Fault::Stall { .. } => "stall",
+            Fault::PrintsPartial => "prints-partial",
+            Fault::RefuseSecond => "refuse-second",
             Fault::NoCreateJob => "no-create-job",
             Fault::Snmp(fault) => fault.kind(),
         }
@@ -243,13 +265,14 @@ impl LossyOperation {
             LossyOperation::PrintJob => "print-job",
             LossyOperation::CreateJob => "create-job",
             LossyOperation::SendDocument => "send-document",
+            LossyOperation::AppSocket => "appsocket",
+            LossyOperation::Lpd => "lpd",
         }
     }
 
     fn from_keyword(text: &str) -> Option<LossyOperation> {
-        [LossyOperation::PrintJob, LossyOperation::CreateJob, LossyOperation::SendDocument]
-            .into_iter()
-            .find(|operation| operation.keyword() == text)
+        use LossyOperation::{AppSocket, CreateJob, Lpd, PrintJob, SendDocument};
+        [PrintJob, CreateJob, SendDocument, AppSocket, Lpd].into_iter().find(|operation| operation.keyword() == text)
     }
 }
 
@@ -309,6 +332,9 @@ impl FromStr for Fault {
             "huge" => most(1, number(0, Some(100_000_000)).map(Fault::Huge)),
             "nested" => most(1, number(0, Some(320_000)).map(Fault::Nested)),
             "busy" => most(0, Some(Fault::Busy)),
+            "stall" => most(1, number(0, Some(0)).map(|bytes| Fault::Stall { bytes })),
+            "prints-partial" => most(0, Some(Fault::PrintsPartial)),
+            "refuse-second" => most(0, Some(Fault::RefuseSecond)),
             "no-create-job" => most(0, Some(Fault::NoCreateJob)),
             _ => SnmpFault::parse(kind, &rest).map(Fault::Snmp),
         }
@@ -363,6 +389,7 @@ impl fmt::Display for Fault {
                 write!(f, ":{bytes}")?;
                 times.map_or(Ok(()), |times| write!(f, ":{times}"))
             }
+            Fault::Stall { bytes } => write!(f, ":{bytes}"),
             Fault::LoseAnswer { operation, times } => {
                 operation.map_or(Ok(()), |operation| write!(f, ":{}", operation.keyword()))?;
                 times.map_or(Ok(()), |times| write!(f, ":{times}"))

@@ -8,8 +8,9 @@
 //!
 //! A line is written in one piece and flushed to the disk before the job shows as completed, so whoever saw
 //! `completed` finds the line. A line whose `outcome` is not `completed` belongs to a job that was stopped after some
-//! of its impressions (`canceled`, `power-off`); jobs stopped before their first impression leave no line.
+//! of its impressions (`canceled`, `partial`, `power-off`); jobs stopped before their first impression leave no line.
 
+use super::pages::PageCounter;
 use super::profiles::Profile;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,12 @@ pub struct Printed {
     /// It came over TLS (ipps).
     #[serde(default)]
     pub tls: bool,
+    /// The protocol it came over.
+    #[serde(default)]
+    pub via: Via,
+    /// The printer took it for text because it knew no language in it: pages of nonsense.
+    #[serde(default)]
+    pub garbage: bool,
     /// Copies asked for.
     pub copies: u32,
     /// Impressions put on paper, over all copies.
@@ -52,6 +59,21 @@ pub struct Printed {
     pub at: Timestamp,
 }
 
+/// The protocol a document came over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Via {
+    /// IPP in the clear.
+    #[default]
+    Ipp,
+    /// IPP over TLS.
+    Ipps,
+    /// AppSocket.
+    Appsocket,
+    /// LPD.
+    Lpd,
+}
+
 /// How a job that reached paper ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -60,6 +82,8 @@ pub enum Outcome {
     Completed,
     /// Canceled after some impressions.
     Canceled,
+    /// The transfer broke off, and what had arrived was printed.
+    Partial,
     /// The power went after some impressions.
     PowerOff,
 }
@@ -131,7 +155,11 @@ pub(super) struct Document {
     pub(super) sha256: String,
     pub(super) bytes: u64,
     pub(super) pages: u32,
-    pub(super) tls: bool,
+    pub(super) via: Via,
+    /// Taken for text for want of a known language.
+    pub(super) garbage: bool,
+    /// The transfer broke off; this is what had arrived.
+    pub(super) cut_off: bool,
 }
 
 impl Paper {
@@ -183,6 +211,10 @@ fn extension(format: &str) -> &'static str {
         "image/pwg-raster" => "pwg",
         "image/jpeg" => "jpg",
         "application/vnd.zebra-zpl" => "zpl",
+        "application/postscript" => "ps",
+        "application/vnd.hp-PCL" => "pcl",
+        "application/vnd.hp-PCLXL" => "pxl",
+        "text/plain" => "txt",
         _ => "bin",
     }
 }
@@ -200,8 +232,7 @@ pub(super) fn sniff(head: &[u8], profile: &Profile) -> Option<&'static str> {
     profile.formats.contains(&format).then_some(format)
 }
 
-/// Pages of a document, at least 1: objects of `/Type /Page` in a PDF (those in compressed object streams are not
-/// seen), page headers in PWG Raster, the count in the header of Apple Raster, labels in ZPL.
+/// Pages of a document, at least 1; see [`super::pages`].
 pub(super) fn count_pages(file: &Path, format: &str) -> io::Result<u32> {
     let mut counter = PageCounter::new(format);
     let mut file = File::open(file)?;
@@ -215,101 +246,9 @@ pub(super) fn count_pages(file: &Path, format: &str) -> io::Result<u32> {
     }
 }
 
-/// Counts over blocks, so that a document of any size needs no memory.
-struct PageCounter {
-    format: Format,
-    /// The last bytes of the block before, for marks that lie across blocks.
-    tail: Vec<u8>,
-    count: u32,
-    seen: u64,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Format {
-    Pdf,
-    Pwg,
-    Urf,
-    Zpl,
-    Single,
-}
-
-/// Longer than the longest mark with its white space.
-const TAIL: usize = 40;
-
-impl PageCounter {
-    fn new(format: &str) -> PageCounter {
-        let format = match format {
-            "application/pdf" => Format::Pdf,
-            "image/pwg-raster" => Format::Pwg,
-            "image/urf" => Format::Urf,
-            "application/vnd.zebra-zpl" => Format::Zpl,
-            _ => Format::Single,
-        };
-        PageCounter { format, tail: Vec::new(), count: 0, seen: 0 }
-    }
-
-    fn feed(&mut self, block: &[u8]) {
-        let first = self.seen == 0;
-        self.seen += block.len() as u64;
-        let mut window = std::mem::take(&mut self.tail);
-        window.extend_from_slice(block);
-        if self.format == Format::Urf {
-            if first && let Some(count) = window.get(8..12).and_then(|bytes| bytes.try_into().ok()) {
-                self.count = u32::from_be_bytes(count);
-            }
-            return;
-        }
-        // Marks that begin in the tail are left to the next block.
-        let limit = window.len().saturating_sub(TAIL);
-        self.count += self.marks(&window, limit);
-        self.tail = window.split_off(limit);
-    }
-
-    fn pages(mut self) -> u32 {
-        let tail = std::mem::take(&mut self.tail);
-        self.count += self.marks(&tail, tail.len());
-        self.count.max(1)
-    }
-
-    /// Marks that begin before `limit`.
-    fn marks(&self, window: &[u8], limit: usize) -> u32 {
-        let found = (0..limit).filter(|at| {
-            let rest = window.get(*at..).unwrap_or_default();
-            match self.format {
-                Format::Pdf => is_page_object(rest),
-                Format::Pwg => rest.starts_with(b"PwgRaster\0"),
-                Format::Zpl => rest.starts_with(b"^XZ"),
-                Format::Urf | Format::Single => false,
-            }
-        });
-        u32::try_from(found.count()).unwrap_or(u32::MAX)
-    }
-}
-
-/// `/Type`, white space, `/Page` and not `/Pages`.
-fn is_page_object(rest: &[u8]) -> bool {
-    let Some(rest) = rest.strip_prefix(b"/Type") else { return false };
-    let Some(rest) = rest.trim_ascii_start().strip_prefix(b"/Page") else { return false };
-    !rest.first().is_some_and(u8::is_ascii_alphanumeric)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn pages_are_counted_across_blocks() {
-        let text = b"%PDF-1.4 <</Type /Pages /Count 3>> <</Type/Page /Parent>> <</Type /Page>> <<  /Type   /Page\n>> /Page /Type";
-        for size in 1..text.len() {
-            let mut counter = PageCounter::new("application/pdf");
-            text.chunks(size).for_each(|block| counter.feed(block));
-            assert_eq!(counter.pages(), 3, "blocks of {size}");
-        }
-        assert_eq!(PageCounter::new("image/jpeg").pages(), 1);
-        let mut urf = PageCounter::new("image/urf");
-        urf.feed(b"UNIRAST\0\0\0\0\x07 rest");
-        assert_eq!(urf.pages(), 7);
-    }
 
     #[test]
     fn folder_names_stay_inside() {

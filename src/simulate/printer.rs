@@ -102,6 +102,7 @@ impl Printer {
         let shared = Arc::new(Shared {
             device: Mutex::new(device),
             wake: Notify::new(),
+            changed: Default::default(),
             reach: Mutex::new(reach),
             tls,
             auth: spec.auth.clone(),

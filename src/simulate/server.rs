@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -46,6 +46,8 @@ pub(super) struct Shared {
     pub(super) device: Mutex<Device>,
     /// Wakes the printing task.
     pub(super) wake: Notify,
+    /// Counts up whenever the printing task has gone over the device: something may have changed.
+    pub(super) changed: watch::Sender<u64>,
     pub(super) reach: Mutex<Reach>,
     /// `None`: it speaks no TLS.
     pub(super) tls: Option<Certificates>,
@@ -100,6 +102,7 @@ impl Shared {
 pub(super) async fn print(shared: Arc<Shared>, off: CancellationToken) {
     loop {
         let next = shared.device().advance(Instant::now());
+        shared.changed.send_modify(|count| *count = count.wrapping_add(1));
         let due = async {
             match next {
                 Some(next) => tokio::time::sleep_until(next.into()).await,

@@ -2,7 +2,7 @@
 
 use super::device::Refusal;
 use super::frame::{self, Head};
-use super::paper::{self, Document};
+use super::paper::{self, Document, Via};
 use super::server::{IDLE, Shared};
 use super::service::{self, Answer, Request};
 use bytes::Bytes;
@@ -174,6 +174,7 @@ impl Upload {
             .and_then(|pages| pages)
             .map_err(storage)?;
         let sha256 = data_encoding::HEXLOWER.encode(&hash.finalize());
-        Ok(Document { file: path, format, sha256, bytes, pages, tls: self.tls })
+        let via = if self.tls { Via::Ipps } else { Via::Ipp };
+        Ok(Document { file: path, format, sha256, bytes, pages, via, garbage: false, cut_off: false })
     }
 }

@@ -84,7 +84,7 @@ proptest! {
                     sending.retain(|job| *job != id(n));
                     let file = device.paper.incoming(id(n));
                     let document =
-                        Document { file, format: "application/pdf".into(), sha256: String::new(), bytes: 1, pages: *pages, tls: false };
+                        Document { file, format: "application/pdf".into(), sha256: String::new(), bytes: 1, pages: *pages, via: Default::default(), garbage: false, cut_off: false };
                     let receiving = device.jobs.get(&id(n)).is_some_and(|job| matches!(job.stage, Stage::Receiving));
                     prop_assert_eq!(device.end_document(id(n), document, *last, now).is_ok(), receiving);
                     if receiving {

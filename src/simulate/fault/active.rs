@@ -145,6 +145,22 @@ impl Faults {
         })
     }
 
+    /// After how many bytes a raw connection is read no further.
+    pub(in crate::simulate) fn stall(&self) -> Option<u64> {
+        self.0.iter().find_map(|fault| match fault {
+            Fault::Stall { bytes } => Some(*bytes),
+            _ => None,
+        })
+    }
+
+    /// Milliseconds between the single bytes of an answer.
+    pub(in crate::simulate) fn trickle(&self) -> Option<u64> {
+        self.0.iter().find_map(|fault| match fault {
+            Fault::Trickle(millis) => Some(*millis),
+            _ => None,
+        })
+    }
+
     fn use_up(&mut self, find: impl Fn(&mut Fault) -> Option<&mut Option<u32>>) -> bool {
         let Some(index) = self.0.iter_mut().position(|fault| find(fault).is_some()) else {
             return false;
