@@ -16,12 +16,16 @@ use crate::domain::job::judge::interrupted;
 use crate::domain::job::{Document, Event, Phase, Problem};
 use crate::jobs::Reach;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 /// News that may wait; what does not fit is told by later ones.
 const NEWS: usize = 64;
+/// How often and at what pause the end of an attempt is told to a book that refuses it.
+const LAST_WORD_TRIES: u32 = 10;
+const LAST_WORD_PAUSE: Duration = Duration::from_secs(1);
 
 /// A connection that waits for its first octet.
 pub(super) struct Ready {
@@ -152,11 +156,11 @@ impl Work {
         let end = loop {
             tokio::select! {
                 end = &mut sending => break end,
-                Some(item) = news.recv() => self.pass_on(item).await?,
+                Some(item) = news.recv() => self.pass_on(item).await,
             }
         };
         while let Ok(item) = news.try_recv() {
-            self.pass_on(item).await?;
+            self.pass_on(item).await;
         }
         let (event, rest) = match end {
             End::NothingSent(why) => (Event::NothingPrinted { why }, RestFor::Backoff),
@@ -169,12 +173,19 @@ impl Work {
             End::Refused(problem) => (Event::PrinterAborted { impressions: None, problem }, RestFor::Nothing),
             End::Unknown(why) => (Event::Lost { why }, RestFor::Backoff),
         };
-        self.tell(event).await?;
-        Ok(rest)
+        // Nobody can ask for it later: a book that refuses for a moment must not make it unknown.
+        for _ in 0..LAST_WORD_TRIES {
+            if self.tell(event.clone()).await.is_ok() {
+                return Ok(rest);
+            }
+            tokio::time::sleep(LAST_WORD_PAUSE).await;
+        }
+        Err(Overtaken)
     }
 
-    async fn pass_on(&mut self, item: News) -> Result<(), Overtaken> {
-        match item {
+    /// Tells what happens meanwhile. What cannot be stored now does not stop the transfer: a cancel does that.
+    async fn pass_on(&mut self, item: News) {
+        let told = match item {
             News::Sent => self.tell(Event::Sent(None)).await,
             News::Reasons(reasons) => {
                 let known = self.job.pages.reported;
@@ -184,6 +195,9 @@ impl Work {
                 let reasons = self.job.reasons.clone();
                 self.progress(reasons, Some(pages)).await
             }
+        };
+        if told.is_err() {
+            tracing::debug!(job = self.job.id.as_str(), "news of a transfer could not be stored");
         }
     }
 
