@@ -162,7 +162,7 @@ fn cups_sends_the_same_octets() {
     let recording = server.run(|listener| record(&mut accept(listener)));
     // Debian lets only root run it; everybody may read it. `tests/run` unpacks it, because the package that holds it does
     // not go together with LPRng's.
-    let unpacked = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../peers/usr/lib/cups/backend-available/lpd");
+    let unpacked = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../cups/usr/lib/cups/backend-available/lpd");
     let installed = ["/usr/lib/cups/backend-available/lpd", "/usr/lib/cups/backend/lpd"].map(PathBuf::from);
     let found = installed.into_iter().chain([unpacked]).find(|path| path.exists());
     let backend = directory.path().join("lpd");

@@ -3,7 +3,8 @@
 // Tests say what they expect by unwrapping it, their helpers too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use printgate::nucleus::{ComponentConfig, Nucleus, NucleusConfig};
+use printgate::nucleus::shadow::Things;
+use printgate::nucleus::{ComponentConfig, Nucleus, NucleusConfig, Quotas};
 use serde_json::{Value, json};
 use std::process::Stdio;
 use std::time::Duration;
@@ -26,9 +27,15 @@ struct Cloud {
 impl Cloud {
     /// A nucleus and a subscriber to everything that the shadow service says.
     async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    async fn start_with(change: impl FnOnce(&mut NucleusConfig)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let component = ComponentConfig { name: "c".into(), version: "1.0.0".into(), config: json!({}) };
-        let nucleus = Nucleus::start(NucleusConfig::new(dir.path().join("ipc.sock"), THING, component)).await.unwrap();
+        let mut config = NucleusConfig::new(dir.path().join("ipc.sock"), THING, component);
+        change(&mut config);
+        let nucleus = Nucleus::start(config).await.unwrap();
         let port = nucleus.mqtt_port().to_string();
         let mut sub = Command::new("mosquitto_sub")
             .args(["-p", &port, "-q", "1", "-F", "%t %p"])
@@ -59,6 +66,28 @@ impl Cloud {
         tokio::io::AsyncWriteExt::write_all(&mut stdin, payload).await.unwrap();
         drop(stdin);
         assert!(timeout(DEADLINE, child.wait()).await.unwrap().unwrap().success());
+    }
+
+    /// Publishes each line on one connection, as fast as it goes.
+    async fn publish_lines(&self, topic: &str, lines: &[String]) {
+        let mut command = Command::new("mosquitto_pub");
+        command.args(["-p", &self.port, "-q", "1", "-l", "-t", topic]);
+        let mut child = command.stdin(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        tokio::io::AsyncWriteExt::write_all(&mut stdin, (lines.join("\n") + "\n").as_bytes()).await.unwrap();
+        drop(stdin);
+        assert!(timeout(DEADLINE, child.wait()).await.unwrap().unwrap().success());
+    }
+
+    /// The codes and client tokens of so many rejections.
+    async fn rejections(&mut self, count: usize) -> Vec<(u64, String)> {
+        let mut all = Vec::new();
+        for _ in 0..count {
+            let (topic, answer) = self.next().await;
+            assert!(topic.ends_with("/rejected"), "{topic}");
+            all.push((answer["code"].as_u64().unwrap(), answer["clientToken"].as_str().unwrap().to_owned()));
+        }
+        all
     }
 
     /// The next message, its topic shortened by the shadow's.
@@ -159,5 +188,55 @@ async fn a_things_classic_shadow_is_another_one() {
     cloud.publish("$aws/things/prn-1/shadow/get", b"").await;
     let (topic, answer) = cloud.next().await;
     assert_eq!((topic.as_str(), &answer["version"]), ("$aws/things/prn-1/shadow/get/accepted", &json!(1)));
+    cloud.nucleus.shutdown().await;
+}
+
+fn gets(count: usize) -> Vec<String> {
+    (0..count).map(|n| json!({"clientToken": n.to_string()}).to_string()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thing_has_ten_requests_in_flight_and_twenty_a_second() {
+    // So slow that nothing is answered before all have come.
+    let slow = Quotas { shadow_time: Duration::from_secs(3), ..Quotas::default() };
+    let mut cloud = Cloud::start_with(|config| config.quotas = Some(slow)).await;
+    cloud.publish_lines(&format!("{SHADOW}/get"), &gets(12)).await;
+    let answers = cloud.rejections(12).await;
+    let expected: Vec<_> =
+        (10..12).map(|n| (429, n.to_string())).chain((0..10).map(|n| (404, n.to_string()))).collect();
+    assert_eq!(answers, expected, "the eleventh is rejected at once, the others take their time");
+    cloud.nucleus.shutdown().await;
+
+    let quick = Quotas { shadow_time: Duration::ZERO, ..Quotas::default() };
+    let mut cloud = Cloud::start_with(|config| config.quotas = Some(quick)).await;
+    cloud.publish_lines(&format!("{SHADOW}/get"), &gets(60)).await;
+    let answers = cloud.rejections(60).await;
+    let taken = answers.iter().filter(|(code, _)| *code == 404).count();
+    assert!((20..55).contains(&taken), "{taken} of 60 in a moment");
+    assert!(answers.iter().all(|(code, _)| [404, 429].contains(code)));
+    // It is the thing's quota: another one has its own, and its shadows share it.
+    cloud.publish_lines(&format!("{SHADOW}/get"), &gets(40)).await;
+    cloud.publish("$aws/things/other/shadow/get", br#"{"clientToken":"other"}"#).await;
+    assert!(cloud.rejections(41).await.contains(&(404, "other".into())));
+    cloud.nucleus.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_quotas_every_request_is_served() {
+    let mut cloud = Cloud::start_with(|config| config.quotas = None).await;
+    cloud.publish_lines(&format!("{SHADOW}/get"), &gets(300)).await;
+    assert!(cloud.rejections(300).await.iter().all(|(code, _)| *code == 404));
+    cloud.nucleus.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thing_that_is_not_registered_is_not_found() {
+    let things = Things::Only([THING.to_owned()].into());
+    let mut cloud = Cloud::start_with(|config| config.things = things).await;
+    cloud.publish("$aws/things/prn-1/shadow/update", br#"{"state":{},"clientToken":"t"}"#).await;
+    let (topic, answer) = cloud.next().await;
+    assert_eq!(topic, "$aws/things/prn-1/shadow/update/rejected");
+    assert_eq!((&answer["code"], &answer["message"]), (&json!(404), &json!("Thing not found")));
+    cloud.accepted(json!({"state": {"reported": {"a": 1}}})).await;
     cloud.nucleus.shutdown().await;
 }

@@ -3,7 +3,7 @@
 mod lab;
 
 use super::Exit;
-use crate::nucleus::{ComponentConfig, Nucleus, NucleusConfig};
+use crate::nucleus::{ComponentConfig, MAX_SECRET, Nucleus, NucleusConfig, Profile, Secret};
 use anyhow::Context as _;
 use serde_json::{Value, json};
 use std::io::Write as _;
@@ -16,6 +16,12 @@ pub struct Args {
     /// Directory for the sockets `nucleus.sock` and `nucleus-control.sock`; made if it does not exist.
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
+    /// A secret for GetSecretValue, its value from a file; any number of them. Classic only.
+    #[arg(long, value_name = "NAME=FILE", value_parser = name_and_file)]
+    secret: Vec<(String, PathBuf)>,
+    /// Play `interpolateComponentConfiguration`: replace {iot:thingName} all over the configuration. Classic only.
+    #[arg(long)]
+    interpolate: bool,
     /// Port of the embedded MQTT broker on 127.0.0.1; 0 takes a free one.
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     mqtt_port: u16,
@@ -28,11 +34,11 @@ pub struct Args {
     /// Name of the component that may connect.
     #[arg(long, value_name = "NAME", default_value = "dev.printgate.PrintGateway")]
     component: String,
-    /// The component's configuration, a JSON object. Without `accessControl` it may use every MQTT topic.
+    /// The component's configuration, a JSON object. Without `accessControl` it may do everything.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(flatten)]
-    lab: lab::Args,
+    lab: lab::LabArgs,
     /// Print one JSON line when ready.
     #[arg(long)]
     json: bool,
@@ -44,9 +50,9 @@ pub async fn run(mut args: Args) -> anyhow::Result<Exit> {
     let checked = lab::Prepared::new(args.lab.clone()).and_then(|lab| {
         // A component that is run has the recipe's name, and its configuration below what `--config` says.
         lab.component().map(str::to_owned).into_iter().for_each(|name| args.component = name);
-        Ok((lab.configuration(configuration(&args)?), lab))
+        Ok((lab.configuration(configuration(&args)?), secrets(&args)?, lab))
     });
-    let (config, lab) = match checked {
+    let (config, secrets, lab) = match checked {
         Ok(checked) => checked,
         Err(error) => {
             eprintln!("printgate nucleus: {error:#}");
@@ -62,6 +68,8 @@ pub async fn run(mut args: Args) -> anyhow::Result<Exit> {
     nucleus_config.control_socket = Some(dir.join("nucleus-control.sock"));
     nucleus_config.mqtt_port = args.mqtt_port;
     nucleus_config.broker = args.broker.clone();
+    nucleus_config.interpolate = args.interpolate;
+    nucleus_config.secrets = secrets;
     lab.configure(&mut nucleus_config);
     let nucleus = Nucleus::start(nucleus_config).await?;
     lab.start(&nucleus, &dir)?;
@@ -75,7 +83,27 @@ pub async fn run(mut args: Args) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The component's configuration: the file's, with every MQTT topic allowed unless it says which.
+/// The secrets, each from its file; a line's end at the end of a file is none of the secret.
+fn secrets(args: &Args) -> anyhow::Result<Vec<Secret>> {
+    use std::io::Read as _;
+    let one = |(name, path): &(String, PathBuf)| {
+        let failed = || format!("the secret {name}: cannot read {}", path.display());
+        let mut bytes = Vec::new();
+        std::fs::File::open(path)
+            .with_context(failed)?
+            .take(MAX_SECRET as u64 + 2)
+            .read_to_end(&mut bytes)
+            .with_context(failed)?;
+        while matches!(bytes.last(), Some(b'\n' | b'\r')) {
+            bytes.pop();
+        }
+        Ok(Secret::from_bytes(name, bytes))
+    };
+    args.secret.iter().map(one).collect()
+}
+
+/// The component's configuration: the file's. Without `accessControl` every MQTT topic is allowed, every local topic,
+/// and on classic every shadow and secret.
 fn configuration(args: &Args) -> anyhow::Result<Value> {
     let mut config = match &args.config {
         None => json!({}),
@@ -90,11 +118,15 @@ fn configuration(args: &Args) -> anyhow::Result<Value> {
         return Ok(config);
     }
     map.entry("accessControl").or_insert_with(|| {
-        json!({"aws.greengrass.ipc.mqttproxy": {format!("{}:mqttproxy:1", args.component): {
-            "policyDescription": "every topic",
-            "operations": ["aws.greengrass#PublishToIoTCore", "aws.greengrass#SubscribeToIoTCore"],
-            "resources": ["*"],
-        }}})
+        let classic = ["aws.greengrass.ShadowManager", "aws.greengrass.SecretManager"];
+        let classic = classic.into_iter().filter(|_| args.lab.profile == Profile::Classic);
+        let services = ["aws.greengrass.ipc.mqttproxy", "aws.greengrass.ipc.pubsub"].into_iter().chain(classic);
+        let policy = |service: &str| {
+            let kind = service.rsplit('.').next().unwrap_or_default();
+            let policy = json!({"policyDescription": "everything", "operations": ["*"], "resources": ["*"]});
+            (service.to_owned(), json!({format!("{}:{kind}:1", args.component): policy}))
+        };
+        Value::Object(services.map(policy).collect())
     });
     Ok(config)
 }
@@ -107,12 +139,16 @@ fn announce(nucleus: &Nucleus, args: &Args) -> std::io::Result<()> {
     if args.json {
         let env: serde_json::Map<String, Value> =
             environment.iter().map(|(key, value)| (key.clone(), value.clone().into())).collect();
-        let ready = json!({"event": "ready", "mqtt": {"host": host, "port": port}, "thing": args.thing,
+        let ready = json!({"event": "ready", "profile": args.lab.profile, "mqtt": {"host": host, "port": port}, "thing": args.thing,
             "component": args.component, "ipc": nucleus.ipc_socket(), "control": control, "env": env});
         writeln!(out, "{ready}")?;
     } else {
         let thing = &args.thing;
-        writeln!(out, "# Stand-in Greengrass nucleus for {thing}; Ctrl-C ends it. A component connects with:")?;
+        let profile = args.lab.profile;
+        writeln!(
+            out,
+            "# Stand-in Greengrass nucleus ({profile}) for {thing}; Ctrl-C ends it. A component connects with:"
+        )?;
         for (key, value) in environment {
             writeln!(out, "export {key}='{}'", value.replace('\'', r"'\''"))?;
         }
@@ -124,6 +160,11 @@ fn announce(nucleus: &Nucleus, args: &Args) -> std::io::Result<()> {
         writeln!(out, "#   echo '{{\"link\":\"restore\"}}' | socat - UNIX-CONNECT:{control}")?;
     }
     out.flush()
+}
+
+fn name_and_file(text: &str) -> Result<(String, PathBuf), String> {
+    let (name, file) = text.split_once('=').filter(|(_, file)| !file.is_empty()).ok_or("want NAME=FILE")?;
+    Ok((name.to_owned(), file.into()))
 }
 
 fn host_and_port(text: &str) -> Result<(String, u16), String> {

@@ -1,8 +1,10 @@
-//! `printgate probe URI|ADDRESS`: asks one printer over IPP who it is, how it is and what it can do.
+//! `printgate probe URI|ADDRESS`: asks one printer over IPP (or SNMP) who it is, how it is and what it can do.
 //!
 //! A URI (`ipp`, `ipps`, or `http`, `https` for the same) is asked as given. An address or host name, with or without a
 //! port and a path, is tried with TLS and without, under the usual paths, until something answers IPP. Nothing but IPP is
 //! spoken, no print port is connected, nothing is printed.
+//!
+//! `snmp://host[:port]` asks the SNMP agent there instead: see `probe/snmp.rs` for what it prints.
 //!
 //! Exit codes: 0 it answered, 1 it did not, 2 the argument makes no sense or names a print port.
 //!
@@ -18,6 +20,8 @@
 //!  "warnings": ["…"]}             what was malformed in the answer
 //! {"error": "…", "attempts": [{"uri": "…", "error": "…"}]}     when nothing answered
 //! ```
+
+mod snmp;
 
 use super::Exit;
 use crate::domain::endpoint::{Endpoint, EndpointKind};
@@ -36,12 +40,15 @@ use tokio::time::Instant;
 /// Arguments of `printgate probe`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The printer: ipp://host/ipp/print, or a host name or address, with or without port and path.
+    /// The printer: ipp://host/ipp/print, or a host name or address, with or without port and path; or snmp://host.
     #[arg(value_name = "URI|ADDRESS")]
     printer: String,
     /// Seconds for everything: looking up the name and all attempts.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
     timeout: u64,
+    /// For snmp://: the community; may be given several times.
+    #[arg(long, default_value = "public")]
+    community: Vec<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -50,6 +57,10 @@ pub struct Args {
 /// Runs the command.
 pub async fn run(args: Args) -> anyhow::Result<Exit> {
     super::start_logging("warn", false);
+    let scheme = args.printer.split_once("://").filter(|(scheme, _)| scheme.eq_ignore_ascii_case("snmp"));
+    if let Some((_, authority)) = scheme {
+        return snmp::run(authority, args.community, Duration::from_secs(args.timeout), args.json).await;
+    }
     let candidates = match candidates(&args.printer) {
         Ok(candidates) => candidates,
         Err(usage) => {
@@ -122,7 +133,7 @@ fn candidates(text: &str) -> Result<Vec<Endpoint>, String> {
         Some((scheme, rest)) => match scheme.to_ascii_lowercase().as_str() {
             "ipp" | "http" => (&[EndpointKind::Ipp], rest),
             "ipps" | "https" => (&[EndpointKind::Ipps], rest),
-            other => return Err(format!("{other}:// is not asked anything; use ipp:// or ipps://")),
+            other => return Err(format!("{other}:// is not asked anything; use ipp://, ipps:// or snmp://")),
         },
         None => (&[EndpointKind::Ipps, EndpointKind::Ipp], text),
     };
@@ -289,50 +300,65 @@ fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn table(report: &Report) -> String {
-    let mut out = String::new();
-    let o = &report.observation;
-    let mut row = |name: &str, value: String| {
+/// Lines of a name and a value.
+#[derive(Default)]
+struct Row(String);
+
+impl Row {
+    fn add(&mut self, name: &str, value: String) {
         if !value.is_empty() {
-            let _ = writeln!(out, "{name:<12}{value}");
+            let _ = writeln!(self.0, "{name:<12}{value}");
         }
-    };
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
-    row("Printer", report.uri.clone());
-    row("Name", text(&o.name));
-    row("Make", text(&o.evidence.make));
-    row("Model", text(&o.evidence.model));
-    row("Serial", text(&o.evidence.serial));
-    row("UUID", text(&o.evidence.uuid));
-    row("Location", text(&o.location));
-    row("Firmware", text(&o.firmware));
-    row("Certificate", text(&report.certificate));
-    row("State", state(o));
-    row("Message", text(&o.message));
-    let counters =
-        [(o.counters.impressions, "impressions"), (o.counters.pages, "pages"), (o.counters.media_sheets, "sheets")];
-    let counted = counters.iter().filter_map(|(count, unit)| count.map(|count| format!("{count} {unit}")));
-    row("Counted", counted.collect::<Vec<_>>().join(", "));
-    for (index, supply) in o.supplies.iter().enumerate() {
-        let name = if index == 0 { "Supplies" } else { "" };
-        row(name, format!("{:<20}{:<9}{}", supply.key, level(supply.level), supply.description));
     }
-    for (index, tray) in o.trays.iter().enumerate() {
-        let name = if index == 0 { "Trays" } else { "" };
-        row(name, format!("{:<20}{:<9}{}", tray.name, level(tray.level), text(&tray.media)));
+
+    /// Without columns that ended empty.
+    fn finish(self) -> String {
+        self.0.lines().map(str::trim_end).fold(String::new(), |text, line| text + line + "\n")
     }
-    row("Formats", o.capabilities.formats.join(", "));
+}
+
+fn table(report: &Report) -> String {
+    let mut row = Row::default();
+    row.add("Printer", report.uri.clone());
+    row.add("Certificate", report.certificate.clone().unwrap_or_default());
+    observation_rows(&report.observation, &mut row);
     for (index, endpoint) in report.endpoints.iter().enumerate() {
         let name = if index == 0 { "Endpoints" } else { "" };
         let notes: Vec<_> = [&endpoint.security, &endpoint.authentication].into_iter().flatten().cloned().collect();
-        row(name, format!("{}  {}", endpoint.uri, notes.join(", ")));
+        row.add(name, format!("{}  {}", endpoint.uri, notes.join(", ")));
     }
-    row("IPP", format!("{}, {}", report.ipp_version, report.status));
+    row.add("IPP", format!("{}, {}", report.ipp_version, report.status));
     for warning in &report.warnings {
-        row("Malformed", warning.clone());
+        row.add("Malformed", warning.clone());
     }
-    // Columns that ended empty.
-    out.lines().map(str::trim_end).fold(String::new(), |text, line| text + line + "\n")
+    row.finish()
+}
+
+fn observation_rows(o: &Observation, row: &mut Row) {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    row.add("Name", text(&o.name));
+    row.add("Make", text(&o.evidence.make));
+    row.add("Model", text(&o.evidence.model));
+    row.add("Serial", text(&o.evidence.serial));
+    row.add("UUID", text(&o.evidence.uuid));
+    row.add("MAC", text(&o.evidence.mac));
+    row.add("Location", text(&o.location));
+    row.add("Firmware", text(&o.firmware));
+    row.add("State", state(o));
+    row.add("Message", text(&o.message));
+    let counters =
+        [(o.counters.impressions, "impressions"), (o.counters.pages, "pages"), (o.counters.media_sheets, "sheets")];
+    let counted = counters.iter().filter_map(|(count, unit)| count.map(|count| format!("{count} {unit}")));
+    row.add("Counted", counted.collect::<Vec<_>>().join(", "));
+    for (index, supply) in o.supplies.iter().enumerate() {
+        let name = if index == 0 { "Supplies" } else { "" };
+        row.add(name, format!("{:<20}{:<9}{}", supply.key, level(supply.level), supply.description));
+    }
+    for (index, tray) in o.trays.iter().enumerate() {
+        let name = if index == 0 { "Trays" } else { "" };
+        row.add(name, format!("{:<20}{:<9}{}", tray.name, level(tray.level), text(&tray.media)));
+    }
+    row.add("Formats", o.capabilities.formats.join(", "));
 }
 
 fn state(o: &Observation) -> String {

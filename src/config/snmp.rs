@@ -207,8 +207,7 @@ mod tests {
                 "snmp.users[0].auth",
                 "snmp.users[0].authPassword",
                 "snmp.users[1].privacyPassword",
-                "snmp.users[2]",
-                "snmp"
+                "snmp.users[2]"
             ]
         );
     }

@@ -290,9 +290,10 @@ impl Window {
         }
     }
 
-    /// How often the most patient message was sent without an echo.
-    pub fn most_tries(&self) -> u32 {
-        self.entries.values().map(|entry| entry.tries).max().unwrap_or(0)
+    /// How often the most patient message of those that count was sent without an echo.
+    pub fn most_tries(&self, counts: impl Fn(&Message) -> bool) -> u32 {
+        let counted = self.entries.values().filter(|entry| counts(&entry.message));
+        counted.map(|entry| entry.tries).max().unwrap_or(0)
     }
 
     /// Confirmed, sent again, and echoes that were none.

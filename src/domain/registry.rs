@@ -33,7 +33,7 @@ mod quarantine;
 mod tests;
 
 pub use printer::{Identity, KnownEndpoint, MAX_ENDPOINTS, Pin, Printer};
-pub use quarantine::is_own_agent;
+pub use quarantine::{contradicts, is_own_agent};
 
 use super::endpoint::Endpoint;
 use super::identity::{self, Reason, Verdict};
@@ -41,7 +41,7 @@ use super::ids::PrinterId;
 use super::sighting::{Evidence, Sighting};
 use super::state::Source;
 use jiff::Timestamp;
-use quarantine::{Quarantined, contradicts, is_beside, is_neighbour, overlaps, rank, see, shares_address};
+use quarantine::{Quarantined, is_beside, is_neighbour, overlaps, rank, see, shares_address};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Printers and quarantined devices together; what comes beyond is refused and counted.

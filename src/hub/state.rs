@@ -6,9 +6,9 @@ use super::{
     HubEvent, HubOutput, PollAnswer, PollError, PollErrorKind, PollRequest, PrinterRow, PrinterView, Question, Target,
 };
 use crate::domain::endpoint::Endpoint;
-use crate::domain::identity::{self, Verdict};
+use crate::domain::identity;
 use crate::domain::ids::{GatewayName, PrinterId};
-use crate::domain::registry::{Effect, Event, Identity, Pin, Printer, Registry, is_own_agent};
+use crate::domain::registry::{Effect, Event, Identity, Pin, Printer, Registry, contradicts, is_own_agent};
 use crate::domain::schedule::{Intervals, Outcome, Schedule};
 use crate::domain::shadow;
 use crate::domain::sighting::DiscoveryEvent;
@@ -493,7 +493,7 @@ impl HubState {
             (None, Some(snmp)) => identity_of(snmp),
             (Some(ipp), Some(snmp)) => {
                 let (mut said, more) = (identity_of(ipp), identity_of(snmp));
-                if !matches!(identity::same_device(&said.evidence, &more.evidence), Verdict::Different(_)) {
+                if !contradicts(&said.evidence, &more.evidence) {
                     said.evidence = identity::merge(&more.evidence, &said.evidence);
                     said.location = said.location.or(more.location);
                 }

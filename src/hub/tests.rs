@@ -1,5 +1,7 @@
 //! The hub against a made-up office on virtual time: what printers answer is a table, everything else is real.
 
+mod snmp;
+
 use super::*;
 use crate::cloud::wire::{EventKind, EventReport};
 use crate::domain::endpoint::EndpointKind;
@@ -25,6 +27,8 @@ enum Behaviour {
 struct Office {
     /// By host and kind of endpoint.
     devices: Mutex<HashMap<(String, EndpointKind), Behaviour>>,
+    /// SNMP agents by host.
+    agents: Mutex<HashMap<String, Behaviour>>,
     asked: Mutex<Vec<(String, EndpointKind, Option<Pin>)>>,
     at_once: AtomicUsize,
     most_at_once: AtomicUsize,
@@ -54,7 +58,10 @@ impl Office {
         let now = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_at_once.fetch_max(now, Ordering::SeqCst);
         tokio::time::sleep(Duration::from_millis(200)).await;
-        let behaviour = self.devices.lock().unwrap().get(&key).cloned();
+        let behaviour = match source {
+            Source::Ipp => self.devices.lock().unwrap().get(&key).cloned(),
+            Source::Snmp => self.agents.lock().unwrap().get(&key.0).cloned(),
+        };
         if matches!(behaviour, Some(Behaviour::Hangs)) {
             std::future::pending::<()>().await;
         }
@@ -90,12 +97,9 @@ fn base() -> Timestamp {
 
 impl Hub {
     fn start(office: Arc<Office>, rows: Vec<PrinterRow>) -> Self {
-        let settings = HubSettings {
-            gateway: GatewayName::new("gw").unwrap(),
-            intervals: Intervals::default(),
-            seed: 3,
-            snmp: false,
-        };
+        let snmp = !office.agents.lock().unwrap().is_empty();
+        let settings =
+            HubSettings { gateway: GatewayName::new("gw").unwrap(), intervals: Intervals::default(), seed: 3, snmp };
         let epoch = Instant::now();
         let clock: Clock = Arc::new(move || base() + epoch.elapsed());
         let (discovery, sightings) = mpsc::channel(64);
@@ -224,7 +228,12 @@ fn host(n: usize) -> String {
 }
 
 fn sighting(n: usize, kind: EndpointKind) -> Sighting {
-    let service = if kind == EndpointKind::Ipps { "_ipps" } else { "_ipp" };
+    let service = match kind {
+        EndpointKind::Ipps => "_ipps",
+        EndpointKind::Ipp => "_ipp",
+        EndpointKind::AppSocket => "_pdl-datastream",
+        EndpointKind::Lpd => "_printer",
+    };
     Sighting {
         key: format!("P{n}.{service}._tcp.local."),
         name: format!("P{n}"),
@@ -234,8 +243,8 @@ fn sighting(n: usize, kind: EndpointKind) -> Sighting {
             host: host(n),
             addresses: vec![[10, 0, 0, (n % 250) as u8].into()],
             scope_id: 0,
-            port: 631,
-            path: "/ipp/print".into(),
+            port: kind.default_port(),
+            path: if kind.is_ipp() { "/ipp/print".into() } else { String::new() },
         },
         priority: 0,
         evidence: Evidence::default(),

@@ -98,7 +98,10 @@ impl Broker {
     /// Ends it and its connections.
     pub(super) async fn shutdown(&self) {
         self.backend.send_replace(None);
-        if let Some(running) = self.running.lock().await.take() {
+        // Held while a killed one is awaited; then there is none to end.
+        if let Ok(mut running) = tokio::time::timeout(SHUTDOWN, self.running.lock()).await
+            && let Some(running) = running.take()
+        {
             running.shutdown().await;
         }
     }
@@ -115,7 +118,8 @@ impl EmbeddedBroker {
     /// Binds a free port of 127.0.0.1 and starts to serve.
     async fn start() -> Result<Self, String> {
         let mut storage = StorageConfig::new().with_backend(StorageBackend::Memory);
-        storage.enable_persistence = false;
+        // Without it sessions are not kept; with this backend it is memory all the same.
+        storage.enable_persistence = true;
         storage.max_queued_messages_per_client = 1_000;
         let config = BrokerConfig::new()
             .with_bind_address(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))

@@ -87,6 +87,7 @@ impl NucleusHandle {
             self.stop_component().await;
         }
         gate.shut();
+        let online = link.wanted();
         link.want(false);
         if !link.reached(false, LINK).await {
             gate.open();
@@ -97,8 +98,8 @@ impl NucleusHandle {
             self.shared.components.replace_tokens(&name, token);
         }
         tokio::time::sleep(down.min(MAX_DOWN)).await;
-        link.want(true);
-        let up = link.reached(true, LINK).await;
+        link.want(online);
+        let up = !online || link.reached(true, LINK).await;
         // The IPC server comes back whether or not there is a network.
         gate.open();
         if self.profile == Profile::Classic {

@@ -9,6 +9,7 @@
 //! | `{"broker": "kill", "downMs": 500}` | kills the embedded broker with its sessions; answers when an empty one serves |
 //! | `{"run": "stop"}`, `{"run": "start"}` | stops the component under the [runner](super::runner) and waits until it is gone; starts it anew |
 //! | `{"env": true, "component": NAME}` | answers the environment of the component's process |
+//! | `{"secret": …}`, `{"update": …}`, `{"updateDone": …}` | secrets and updates: see [`request`](super::request) |
 //! | `{"status": true}` | answers the status |
 //!
 //! Answers are `{"ok": true, …}` or `{"ok": false, "error": TEXT}`. A line has at most 64 KiB. A [script](super::script)
@@ -17,6 +18,7 @@
 use super::NucleusHandle;
 use super::command::MAX_DOWN;
 use super::faults::Fault;
+use super::request;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,7 +133,10 @@ pub(super) async fn obey(line: &[u8], handle: &NucleusHandle) -> Result<Value, S
     if request.get("status").is_some() {
         return serde_json::to_value(handle.status()).map_err(text);
     }
-    Err("known requests: link, config, fault, restart, broker, run, env, status".into())
+    if let Some(answer) = request::obey(&request, handle).await {
+        return answer;
+    }
+    Err("known requests: secret, update, updateDone, link, config, fault, restart, broker, run, env, status".into())
 }
 
 fn text(error: impl std::fmt::Display) -> String {

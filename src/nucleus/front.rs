@@ -439,3 +439,55 @@ impl Pace {
         self.waiting.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn packet(bytes: &[u8]) -> Packet {
+        Packet::read(&mut &*bytes).await.unwrap().unwrap()
+    }
+
+    async fn publish(qos: u8) -> Packet {
+        packet(if qos == 0 { b"\x30\x03\0\x01a" } else { b"\x32\x05\0\x01a\0\x01" }).await
+    }
+
+    #[tokio::test]
+    async fn of_too_many_deliveries_qos_1_waits_and_qos_0_is_thrown_away() {
+        let (quotas, now) = (Quotas::default(), Instant::now());
+        let mut pace = Pace::new(&quotas);
+        for _ in 0..100 {
+            assert!(matches!(pace.admit(publish(1).await, 4, now), Admitted::Now(_)));
+        }
+        assert!(matches!(pace.admit(publish(0).await, 4, now), Admitted::Never));
+        assert!(matches!(pace.admit(publish(1).await, 4, now), Admitted::Later));
+        assert!(matches!(pace.admit(packet(b"\x40\x02\0\x01").await, 4, now), Admitted::Now(_)), "a PUBACK");
+        assert!(pace.next(now).is_none());
+        let due = pace.due(now).unwrap();
+        assert!(due > now && due < now + Duration::from_millis(20));
+        assert!(pace.next(due).is_some());
+        assert_eq!(pace.due(due), None);
+    }
+
+    #[tokio::test]
+    async fn what_a_session_had_stored_comes_at_its_own_rate_and_nothing_is_lost() {
+        let (quotas, start) = (Quotas::default(), Instant::now());
+        let mut pace = Pace::new(&quotas);
+        assert!(matches!(pace.admit(packet(b"\x20\x02\x01\0").await, 4, start), Admitted::Now(_)));
+        assert!(matches!(pace.admit(publish(1).await, 4, start), Admitted::Now(_)));
+        for qos in [1, 0, 1] {
+            assert!(matches!(pace.admit(publish(qos).await, 4, start), Admitted::Later));
+        }
+        let mut at = start;
+        for _ in 0..3 {
+            at = pace.due(at).unwrap();
+            assert!(pace.next(at).is_some());
+        }
+        assert!(at >= start + Duration::from_millis(299), "{:?}", at - start);
+        // Once that is over the usual rate holds.
+        let later = start + Duration::from_secs(2);
+        for _ in 0..50 {
+            assert!(matches!(pace.admit(publish(1).await, 4, later), Admitted::Now(_)));
+        }
+    }
+}

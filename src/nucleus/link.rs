@@ -215,6 +215,11 @@ impl Link {
         self.inner.wanted.send_replace(up);
     }
 
+    /// Whether it is wanted up.
+    pub(super) fn wanted(&self) -> bool {
+        *self.inner.wanted.borrow()
+    }
+
     /// Waits until the link is up (its first connection) or down (all of them); false when `within` passed first.
     pub(super) async fn reached(&self, up: bool, within: Duration) -> bool {
         let mut online = self.inner.online.subscribe();

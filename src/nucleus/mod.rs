@@ -8,14 +8,15 @@
 //! - `profile`: how the two runtimes differ;
 //! - `ipc`: the event-stream protocol, tokens, `accessControl`, the runtime's operations, sizes and answers;
 //! - `local`, `local_shadows`, `secrets`, `updates`: what components reach without the cloud;
-//! - `link`: the nucleus's MQTT connection, with lite's limits; it can be cut and restored;
-//! - `broker`: the crate `mqtt5`, embedded on a loopback port, or any other broker by address;
+//! - `link`: the nucleus's MQTT connections, as lite and classic have them; `faults` is what can be wrong with them;
+//! - `broker`: the crate `mqtt5`, embedded behind `front`, which has AWS's `quota`s, or any other broker by address;
 //! - [`shadow`]: the Device Shadow service, an MQTT client of the same broker;
-//! - `control`: a Unix socket with JSON lines, to cut the link or deploy a configuration from outside.
+//! - `runner`: runs a component from its recipe;
+//! - `control`: a Unix socket with JSON lines, to break things or deploy a configuration; `script`: the same from a file.
 //!
 //! Nothing between component and cloud is short-circuited: every byte goes over the IPC socket and over TCP.
 //!
-//! What it does not do: start or stop components, TLS and certificates, IoT policies, Jobs, rules, local deployments,
+//! What it does not do: TLS and certificates, IoT policies, Jobs, rules, local deployments,
 //! synchronization of local shadows with the cloud. State is in memory and ends with it.
 
 mod broker;
@@ -35,6 +36,7 @@ mod packet;
 mod policy;
 mod profile;
 mod quota;
+mod request;
 mod runner;
 mod script;
 mod secrets;
@@ -109,7 +111,7 @@ pub struct NucleusConfig {
     pub secrets: Vec<Secret>,
     /// What AWS allows; `None`: everything, for benchmarks. The broker's quotas are those of the embedded one.
     pub quotas: Option<Quotas>,
-    /// The things that are registered.
+    /// The things that may have shadows.
     pub things: shadow::Things,
 }
 
@@ -320,8 +322,8 @@ impl Nucleus {
             return Err(NucleusError::Unreachable { host, port });
         }
         let shared = Arc::new(Shared {
-            thing_name: config.thing_name.clone(),
             profile,
+            thing_name: config.thing_name.clone(),
             components,
             link,
             secrets,
@@ -336,7 +338,7 @@ impl Nucleus {
             broker,
             faults,
             environment: environment.clone(),
-            profile,
+            profile: config.profile,
             runner: Arc::default(),
         };
         tasks.spawn(ipc::serve(listener, shared, tasks.clone(), end.clone()));

@@ -229,10 +229,9 @@ impl Pattern {
     /// Wildcards fit nothing at all, too.
     fn skip(&self, at: &mut [bool]) {
         for (n, part) in self.parts.iter().enumerate() {
-            if at.get(n) == Some(&true) && !matches!(part, Part::Byte(_)) {
-                if let Some(next) = at.get_mut(n + 1) {
-                    *next = true;
-                }
+            let reached = at.get(n) == Some(&true) && !matches!(part, Part::Byte(_));
+            if let Some(next) = at.get_mut(n + 1).filter(|_| reached) {
+                *next = true;
             }
         }
     }

@@ -48,6 +48,24 @@ pub(super) struct Reach {
     pub(super) uris: Option<String>,
     /// `http://…/`
     pub(super) admin: String,
+    /// `/ipp/print`
+    pub(super) path: String,
+    /// A user name and password is asked for.
+    pub(super) password: bool,
+}
+
+impl Reach {
+    /// Whether a request to this path is for it: the printer's path, or that of a job.
+    pub(super) fn serves(&self, path: &str) -> bool {
+        let Some(rest) = path.strip_prefix(self.path.as_str()) else {
+            // Short for the usual path.
+            return path == "/ipp" && self.path == "/ipp/print";
+        };
+        match rest.strip_prefix('/') {
+            None => rest.is_empty(),
+            Some(id) => id.bytes().all(|b| b.is_ascii_digit()),
+        }
+    }
 }
 
 /// `operations-supported`.
@@ -111,6 +129,7 @@ fn description(device: &Device, reach: &Reach, now: Instant) -> Vec<IppAttribute
     let make_and_model = format!("{} {}", profile.make, profile.model);
     let create_job = !device.faults.has(&super::Fault::NoCreateJob);
     let formats = profile.formats.iter().copied().chain(["application/octet-stream"]);
+    let user = if reach.password { "basic" } else { "requesting-user-name" };
     let both = |plain: &str, tls: &str| {
         let values = std::iter::once(keyword(plain)).chain(reach.uris.as_ref().map(|_| keyword(tls)));
         set(values)
@@ -161,7 +180,7 @@ fn description(device: &Device, reach: &Reach, now: Instant) -> Vec<IppAttribute
         attribute("printer-uri-supported", set(std::iter::once(uri(&reach.uri)).chain(reach.uris.as_deref().map(uri)))),
         attribute("printer-supply-info-uri", uri(&reach.admin)),
         attribute("printer-uuid", uri(&format!("urn:uuid:{}", device.uuid()))),
-        attribute("uri-authentication-supported", both("requesting-user-name", "requesting-user-name")),
+        attribute("uri-authentication-supported", both(user, user)),
         attribute("uri-security-supported", both("none", "tls")),
         attribute("which-jobs-supported", keywords(["completed", "not-completed", "all"])),
     ];
@@ -192,8 +211,8 @@ fn status(device: &Device, now: Instant, list: &mut Vec<IppAttribute>) {
         attribute("printer-state-message", text(&device.message(now))),
         attribute("printer-state-change-time", IppValue::Integer(device.state_changed)),
         attribute("printer-state-change-date-time", date_time(device.at_up_time(device.state_changed))),
-        attribute("printer-config-change-time", integer(1)),
-        attribute("printer-config-change-date-time", date_time(device.at_up_time(1))),
+        attribute("printer-config-change-time", IppValue::Integer(device.config_changed)),
+        attribute("printer-config-change-date-time", date_time(device.at_up_time(device.config_changed))),
         attribute("printer-is-accepting-jobs", IppValue::Boolean(true)),
         attribute("queued-job-count", integer(queued)),
         attribute("printer-impressions-completed", integer(view.life_count)),

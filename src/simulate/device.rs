@@ -26,19 +26,18 @@
 //! `printed.jsonl` is on the disk before the job is completed. A power cut forgets every job.
 
 mod condition;
+mod job;
 mod raw;
+mod told;
 mod view;
 
-pub(super) use condition::Problem;
+pub(super) use job::{End, Job, Refusal, Stage, Ticket};
 
 use super::fault::{Fault, Faults, WrongCounts};
 use super::paper::{Document, Outcome, Paper, Printed, Via};
 use super::profiles::Profile;
-use super::values::members;
 use super::{History, Identity};
 use condition::Condition;
-use ipp::attribute::IppAttribute;
-use ipp::value::IppValue;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -49,133 +48,6 @@ const MAX_HISTORY: usize = 2_000;
 const MAX_PRINTED: usize = 10_000;
 /// Unfinished jobs at a time; more are answered with server-error-busy.
 pub(super) const MAX_QUEUE: usize = 500;
-
-/// What a job is asked to be printed like.
-#[derive(Debug, Clone)]
-pub(super) struct Ticket {
-    pub(super) name: String,
-    pub(super) user: String,
-    pub(super) copies: u32,
-    pub(super) two_sided: bool,
-    /// `page-ranges`, 1-based and inclusive; empty for all pages.
-    pub(super) ranges: Vec<(u32, u32)>,
-    /// The job template attributes that were accepted, as they came.
-    pub(super) template: Vec<IppAttribute>,
-    /// `document-format` as stated.
-    pub(super) format: String,
-}
-
-/// Why a job ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
-    Completed,
-    Canceled,
-    /// With the reason beside `aborted-by-system`.
-    Aborted(&'static str),
-}
-
-#[derive(Debug)]
-pub(super) enum Stage {
-    Waiting { deadline: Instant, document: Option<Document> },
-    Receiving,
-    Queued { document: Document },
-    Printing { document: Document, next_page: Instant },
-    Stopped { document: Document },
-    Done { end: End, at: Instant },
-}
-
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) id: i32,
-    pub(super) ticket: Ticket,
-    pub(super) stage: Stage,
-    /// Up-time at creation, at the start of printing and at the end, seconds.
-    pub(super) created: i32,
-    pub(super) processing: Option<i32>,
-    pub(super) completed: Option<i32>,
-    pub(super) created_at: Timestamp,
-    pub(super) processing_at: Option<Timestamp>,
-    pub(super) completed_at: Option<Timestamp>,
-    /// Pages of one copy; known once the document is.
-    pub(super) pages: u32,
-    pub(super) bytes: u64,
-    pub(super) documents: i32,
-    pub(super) impressions_done: u32,
-    /// What it says of them instead.
-    pub(super) told: Option<u32>,
-}
-
-impl Job {
-    /// `job-state` (RFC 8011 §5.3.7).
-    pub(super) fn state(&self) -> i32 {
-        match &self.stage {
-            Stage::Waiting { .. } => 4,
-            Stage::Receiving | Stage::Queued { .. } => 3,
-            Stage::Printing { .. } => 5,
-            Stage::Stopped { .. } => 6,
-            Stage::Done { end: End::Canceled, .. } => 7,
-            Stage::Done { end: End::Aborted(_), .. } => 8,
-            Stage::Done { end: End::Completed, .. } => 9,
-        }
-    }
-
-    pub(super) fn reasons(&self, printer_stopped: bool) -> Vec<&'static str> {
-        match &self.stage {
-            Stage::Waiting { .. } => vec!["job-incoming", "job-data-insufficient"],
-            Stage::Receiving => vec!["job-incoming"],
-            Stage::Queued { .. } if printer_stopped => vec!["printer-stopped"],
-            Stage::Queued { .. } => vec!["none"],
-            Stage::Printing { .. } => vec!["job-printing"],
-            Stage::Stopped { .. } => vec!["printer-stopped"],
-            Stage::Done { end: End::Completed, .. } => vec!["job-completed-successfully"],
-            Stage::Done { end: End::Canceled, .. } => vec!["job-canceled-by-user"],
-            Stage::Done { end: End::Aborted("aborted-by-system"), .. } => vec!["aborted-by-system"],
-            Stage::Done { end: End::Aborted(cause), .. } => vec!["aborted-by-system", cause],
-        }
-    }
-
-    pub(super) fn is_done(&self) -> bool {
-        matches!(self.stage, Stage::Done { .. })
-    }
-
-    /// Impressions of all copies.
-    pub(super) fn impressions(&self) -> u32 {
-        self.pages.saturating_mul(self.ticket.copies)
-    }
-
-    /// Staples it takes: one a copy, when it is to be stapled.
-    fn staples(&self) -> u32 {
-        let staple = |value: &IppValue| *value == IppValue::Enum(4);
-        let asked = |a: &IppAttribute| a.name().as_str() == "finishings" && members(a.value()).iter().any(staple);
-        if self.ticket.template.iter().any(asked) { self.ticket.copies } else { 0 }
-    }
-
-    /// Sheets that so many impressions take.
-    pub(super) fn sheets(&self, impressions: u32) -> u32 {
-        if !self.ticket.two_sided || self.pages == 0 {
-            return impressions;
-        }
-        let per_copy = self.pages.div_ceil(2);
-        impressions / self.pages * per_copy + (impressions % self.pages).div_ceil(2)
-    }
-}
-
-/// Why a request about a job cannot be carried out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// No job of this id is known.
-    NotFound,
-    /// The job is in a state that does not allow it.
-    NotPossible,
-    /// The job has its document already.
-    SecondDocument,
-    /// The job was canceled meanwhile.
-    Canceled,
-    /// Too many jobs.
-    Full,
-    /// The document cannot be stored.
-    Storage,
-}
 
 /// One printer between power on and power off, and its counters beyond.
 #[derive(Debug)]
@@ -198,6 +70,8 @@ pub(super) struct Device {
     boot_at: Timestamp,
     /// Up-time of the last change of printer-state.
     pub(super) state_changed: i32,
+    /// Up-time of the last change of what is neither state nor counter.
+    pub(super) config_changed: i32,
     last_state: i32,
     last_job: i32,
     pub(super) condition: Condition,
@@ -240,6 +114,7 @@ impl Device {
             boot: now,
             boot_at: Timestamp::now(),
             state_changed: 1,
+            config_changed: 1,
             last_state: 3,
             condition: Condition::new(profile),
             impressions_at_power_on: impressions,
@@ -258,122 +133,6 @@ impl Device {
     /// The wall clock at an up-time.
     pub(super) fn at_up_time(&self, seconds: i32) -> Option<Timestamp> {
         self.boot_at.checked_add(jiff::SignedDuration::from_secs(i64::from(seconds) - 1)).ok()
-    }
-
-    /// `printer-state`: idle 3, processing 4, stopped 5.
-    pub(super) fn state(&self) -> i32 {
-        if self.stopped() {
-            5
-        } else if self.jobs.values().any(|job| matches!(job.stage, Stage::Printing { .. })) {
-            4
-        } else {
-            3
-        }
-    }
-
-    pub(super) fn stopped(&self) -> bool {
-        self.problems().iter().any(|problem| problem.stops)
-    }
-
-    /// What it complains about.
-    pub(super) fn problems(&self) -> Vec<Problem> {
-        self.condition.problems(&self.faults)
-    }
-
-    /// `printer-state-reasons`.
-    pub(super) fn reasons(&self) -> Vec<&'static str> {
-        let mut reasons: Vec<&'static str> = Vec::new();
-        for problem in self.problems() {
-            if !reasons.contains(&problem.reason) {
-                reasons.push(problem.reason);
-            }
-        }
-        let waits = self.jobs.values().any(|job| matches!(job.stage, Stage::Stopped { .. }));
-        if waits && reasons.contains(&"media-empty-error") {
-            reasons.push("media-needed-error");
-        }
-        if reasons.is_empty() {
-            reasons.push("none");
-        }
-        reasons
-    }
-
-    /// `printer-state-message`, and the display's first line.
-    pub(super) fn message(&self, now: Instant) -> String {
-        match (self.state(), self.problems().into_iter().next()) {
-            (5, Some(problem)) => problem.text,
-            (4, _) => "Printing".to_owned(),
-            _ if self.asleep(now) => "Sleep".to_owned(),
-            _ => "Ready".to_owned(),
-        }
-    }
-
-    /// The firmware version it tells.
-    pub(super) fn firmware(&self) -> &str {
-        self.faults.firmware().unwrap_or(self.profile.firmware)
-    }
-
-    /// The UUID it tells, without `urn:uuid:`.
-    pub(super) fn uuid(&self) -> &str {
-        self.clone_of.as_ref().map_or(&self.identity.uuid, |other| &other.uuid)
-    }
-
-    /// The serial number it tells.
-    pub(super) fn serial(&self) -> &str {
-        match &self.clone_of {
-            Some(other) if self.faults.iter().any(|fault| matches!(fault, Fault::CloneOf(_))) => &other.serial,
-            _ => &self.identity.serial,
-        }
-    }
-
-    /// A counter as the printer tells it: a life count, or what one job printed (`frozen` says where it stands then).
-    fn told(&self, count: i64, frozen: i64) -> i64 {
-        match self.faults.wrong_counts() {
-            None => count,
-            Some(WrongCounts::Zero) => 0,
-            Some(WrongCounts::Frozen) => frozen,
-            Some(WrongCounts::Double) => count.saturating_mul(2),
-        }
-    }
-
-    /// Impressions of its life, as it tells them.
-    pub(super) fn told_impressions(&self) -> i64 {
-        self.told(self.impressions, self.frozen.map_or(self.impressions, |frozen| frozen.0))
-    }
-
-    /// Impressions of a job, as it tells them.
-    pub(super) fn told_of_job(&self, job: &Job) -> i64 {
-        self.told(i64::from(job.told.unwrap_or(job.impressions_done)), 0)
-    }
-
-    /// Sheets of its life, as it tells them.
-    pub(super) fn told_sheets(&self) -> i64 {
-        self.told(self.sheets, self.frozen.map_or(self.sheets, |frozen| frozen.1))
-    }
-
-    /// Sheets of a job, as it tells them.
-    pub(super) fn told_sheets_of(&self, job: &Job) -> i64 {
-        self.told(i64::from(job.sheets(job.told.unwrap_or(job.impressions_done))), 0)
-    }
-
-    /// In power save: nothing to do for as long as its kind waits, or told to sleep.
-    pub(super) fn asleep(&self, now: Instant) -> bool {
-        let since = match self.idle_since {
-            None => return self.queued() == 0,
-            Some(since) => since,
-        };
-        let after = self.profile.sleeps_after;
-        self.queued() == 0 && after.is_some_and(|after| now.saturating_duration_since(since) >= after)
-    }
-
-    /// Something woke it.
-    pub(super) fn wake(&mut self, now: Instant) {
-        self.idle_since = Some(now);
-    }
-
-    /// Goes to sleep now; a job in hand is ended first.
-    pub(super) fn sleep(&mut self) {
-        self.idle_since = None;
     }
 
     /// Jobs that have not ended.
@@ -527,15 +286,21 @@ impl Device {
         self.boot = now;
         self.boot_at = Timestamp::now();
         self.state_changed = 1;
+        self.config_changed = 1;
         self.last_state = 3;
         self.impressions_at_power_on = self.impressions;
         self.condition.restart();
+        self.condition.note(&self.problems(), 0);
         self.wake(now);
     }
 
     /// Carries out what is due and says when something will be due next.
     pub(super) fn advance(&mut self, now: Instant) -> Option<Instant> {
+        let changes = self.condition.config_changes;
         let moves = self.condition.follow(&self.faults, now);
+        if changes != self.condition.config_changes {
+            self.config_changed = self.up_time(now);
+        }
         self.follow_counts();
         self.time_outs(now);
         self.forget(now);

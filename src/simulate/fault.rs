@@ -12,9 +12,9 @@
 //! | `slow-pages:MS` | every page takes MS milliseconds |
 //! | `slow-bytes:N` | request bodies are read at N bytes a second |
 //! | `drop-before[:TIMES]` | a connection is closed as soon as it is there, nothing is read (IPP, AppSocket, LPD) |
-//! | `drop-at:N[:TIMES]` | a connection to the IPP port is reset after exactly N bytes were read of it, whatever they are |
+//! | `drop-at:N[:TIMES]` | a connection (IPP, AppSocket, LPD) is reset after exactly N bytes were read of it, whatever they are |
 //! | `drop-after:N[:TIMES]` | the connection is dropped after N bytes of a document (the document is incomplete: never printed) |
-//! | `lose-answer[:OP][:TIMES]` | the request is carried out in full, then the connection is closed without an answer; OP is `print-job`, `create-job` or `send-document`, `lpd` (the acknowledgement of a whole file) or `appsocket` (an answer on the back-channel), default all of them |
+//! | `lose-answer[:OP][:TIMES]` | the request is carried out in full, then the connection is closed without an answer; OP is `print-job`, `create-job` or `send-document`, `lpd` (the last acknowledgement of a job) or `appsocket` (an answer on the back-channel), default all of them |
 //! | `answer-after:SECONDS` | the request is carried out, its answer comes so many seconds later |
 //! | `garbage` | answers are HTTP 200 with 4 KiB of noise under `application/ipp` |
 //! | `garbage-http` | what is sent is not even HTTP |
@@ -36,6 +36,9 @@
 //!
 //! A fault that the kind of device cannot have (`waste-full` without a waste box) is refused. What is no state but an
 //! event (power, address, certificate, sleep) is an order: see `order`.
+//!
+//! On AppSocket and LPD `slow-bytes`, the drops, `answer-after`, `garbage` (64 bytes of noise for an answer) and `trickle`
+//! mean the document, the answers on the back-channel and the acknowledgements.
 //!
 //! The hostile answers (`garbage` to `nested`) come after the request was carried out, so a document that was
 //! received whole is printed; a fault with TIMES clears itself after that many uses.
@@ -64,7 +67,7 @@ pub enum LossyOperation {
     SendDocument,
     /// An answer on AppSocket's back-channel.
     AppSocket,
-    /// LPD's acknowledgement of a whole file.
+    /// LPD's last acknowledgement of a job.
     Lpd,
 }
 

@@ -200,9 +200,10 @@ impl Wire {
         raw::send(&self.shared, None, answer, &mut self.stream, WRITE).await.map(drop)
     }
 
-    /// The acknowledgement of a whole file; an error where the fault loses it.
-    async fn received(&mut self) -> io::Result<()> {
-        match raw::send(&self.shared, Some(LossyOperation::Lpd), &[0], &mut self.stream, WRITE).await? {
+    /// The acknowledgement of a whole file; the last one of a job may be lost, which is an error.
+    async fn received(&mut self, last: bool) -> io::Result<()> {
+        let operation = last.then_some(LossyOperation::Lpd);
+        match raw::send(&self.shared, operation, &[0], &mut self.stream, WRITE).await? {
             true => Ok(()),
             false => Err(io::Error::other("closed without an acknowledgement, as the fault says")),
         }

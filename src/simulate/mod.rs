@@ -6,22 +6,14 @@
 //!
 //! What they print: `DIR/printed.jsonl` and `DIR/PRINTER/job-<id>-1.<ext>` (see [`Printed`]).
 //!
-//! ## mDNS on loopback
-//! What was found to be needed for two `mdns-sd` daemons in two processes to see each other on `lo` (Linux, where `lo`
-//! has no MULTICAST flag and no multicast route):
-//! - nothing special on either side: loopback over IPv4 is among the default interfaces, multicast is looped back by
-//!   default, and both daemons share UDP port 5353 (`SO_REUSEADDR` and `SO_REUSEPORT`);
-//! - to keep to loopback: `disable_interface(IfKind::All)`, then `enable_interface(IfKind::LoopbackV4)`, in this order.
-//!   Without it the responder also joins and probes on every other interface, where nobody can reach 127.x.y.z;
-//! - the addresses of a service must be given explicitly (no `enable_addr_auto`, which would announce 127.0.0.1 only).
-//!   Any address of 127.0.0.0/8 passes, because `lo` has that netmask; one daemon announces any number of printers at
-//!   different addresses as long as each has a host name of its own;
-//! - five printers (ten services) are resolved about 1.0 s after the start, 0.75 s of which is the probing for name
-//!   conflicts that RFC 6762 §8.1 asks for;
-//! - a name that is taken already (another office on this machine) is changed by the responder, with a warning in the log:
-//!   offices that run at the same time need different printer names, or different [`Mdns::port`]s;
-//! - a responder cannot be silenced without a goodbye, so [`Office::power_off`] sends one, which a real printer does not;
-//! - avahi finds the printers too, when told to use `lo` (`allow-interfaces=lo`, and MULTICAST set on `lo`).
+//! One condition (`device::condition`) is behind every protocol: IPP attributes, the Printer-MIB and PJL tell the same.
+//! A printer speaks what its profile says ([`profiles`]): an old laser has neither IPP nor an announcement. Several may
+//! be behind one address, as on a print server ([`PrinterSpec::server`]).
+//!
+//! What can be done at run time: [`Order`], through [`Office::order`], the control socket (`control`) or a script
+//! ([`Script`]). A fault is there when the call that sets it returns.
+//!
+//! Announcements: the module `mdns`.
 //!
 //! ## Against the standards
 //! Debian's `ipptool` runs its IPP/2.0 suite without a failure for every profile. Of IPP Everywhere `overrides` is
@@ -31,51 +23,59 @@
 //! The `ipp` crate panics on some malformed requests; that ends the connection and nothing else.
 //!
 //! ## What it does not do
-//! No SNMP, no port 9100, no LPD; no authentication; no compression but `none`; one document per job; holds no jobs;
+//! No IPv6 announcements; no HTTP Digest; no compression but `none`; one document per job; holds no jobs;
 //! does not interpret documents beyond counting their pages.
 
-mod announce;
 mod appsocket;
 mod attributes;
+mod auth;
 mod control;
+mod cut;
 mod device;
 mod fault;
 mod frame;
 mod intake;
 mod language;
 mod lpd;
+mod mdns;
+mod order;
 mod pages;
 mod paper;
 mod pjl;
+mod printer;
 pub mod profiles;
 mod raw;
+mod script;
 mod server;
 mod service;
 pub mod snmp;
 mod spec;
+mod spoil;
 mod tls;
+mod upload;
 mod values;
 mod view;
 
-pub use fault::{Fault, LossyOperation, SnmpFault, UnknownFault};
+pub use auth::BasicAuth;
+pub use control::ask;
+pub use fault::{Fault, LossyOperation, SnmpFault, UnknownFault, WrongCounts};
+pub use order::{Order, UnknownOrder};
 pub use paper::{Outcome, Printed, Via};
-pub use spec::{History, Interfaces, Mdns, OfficeConfig, PrinterSpec, default_printers};
+pub use script::{Script, ScriptErrors};
+pub use spec::{History, Interfaces, Mdns, OfficeConfig, PrinterSpec, default_printers, printers_of};
+pub use tls::Certificate;
 
-use announce::{Announcement, Announcer};
-use attributes::Reach;
-use device::Device;
+use mdns::Responder;
 use paper::{Paper, PrintLog};
+use printer::Printer;
 use serde::Serialize;
-use server::Shared;
 use spec::Identity;
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-use tokio::net::TcpListener;
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -122,7 +122,15 @@ pub enum SimulateError {
     Recording(#[from] snmp::RecordError),
     /// The mDNS responder.
     #[error("mDNS announcements: {0}")]
-    Mdns(mdns_sd::Error),
+    Mdns(io::Error),
+    /// A printer cannot have this fault, or not be moved so.
+    #[error("`{name}`: {why}")]
+    NotPossible {
+        /// The printer.
+        name: String,
+        /// What it lacks.
+        why: String,
+    },
 }
 
 /// What one needs to know to use a printer.
@@ -130,11 +138,11 @@ pub enum SimulateError {
 pub struct PrinterInfo {
     /// Its name.
     pub name: String,
-    /// `ipp://…`
+    /// `ipp://…`; of a printer without IPP `socket://…`, else `lpd://…`.
     pub uri: String,
     /// `ipps://…`, when it speaks TLS.
     pub uris: Option<String>,
-    /// Where it listens for IPP.
+    /// Where it listens for the protocol of `uri`.
     pub address: SocketAddr,
     /// Where its SNMP agent listens.
     pub snmp: Option<SocketAddr>,
@@ -154,6 +162,8 @@ pub struct PrinterInfo {
     pub host: String,
     /// Its profile.
     pub profile: String,
+    /// The print server that it is behind.
+    pub server: Option<String>,
     /// Where its documents are.
     pub files: PathBuf,
 }
@@ -161,47 +171,17 @@ pub struct PrinterInfo {
 /// Simulated printers, running. Its methods take a printer by its name.
 pub struct Office {
     inner: Arc<Inner>,
-    control: Option<Control>,
-}
-
-struct Control {
-    path: PathBuf,
+    control: Option<PathBuf>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
 
-/// What the control socket shares with the office.
+/// What the control socket and scripts share with the office.
 struct Inner {
     printers: Vec<Printer>,
-    announcer: Option<Announcer>,
-}
-
-/// One printer of a running office.
-struct Printer {
-    spec: PrinterSpec,
-    identity: Identity,
-    address: SocketAddr,
-    /// Addresses of the other protocols, ports found at the first start kept over power cycles.
-    ports: Mutex<Ports>,
-    directory: PathBuf,
-    recording: Option<Arc<snmp::Recording>>,
-    shared: Arc<Shared>,
-    power: Mutex<Option<Power>>,
-}
-
-/// Where a printer listens, besides IPP.
-#[derive(Debug, Clone, Copy, Default)]
-struct Ports {
-    snmp: Option<SocketAddr>,
-    appsocket: Option<SocketAddr>,
-    lpd: Option<SocketAddr>,
-}
-
-/// What runs while the power is on.
-struct Power {
-    off: CancellationToken,
-    tasks: TaskTracker,
-    services: Vec<String>,
+    responder: Option<Responder>,
+    /// Held by orders that change where printers are, one after the other.
+    moving: tokio::sync::Mutex<()>,
 }
 
 impl Office {
@@ -210,31 +190,43 @@ impl Office {
     /// # Errors
     /// See [`SimulateError`].
     pub async fn start(config: OfficeConfig) -> Result<Office, SimulateError> {
-        let mut folders = BTreeSet::new();
+        let mut folders: HashMap<String, &str> = HashMap::new();
         for spec in &config.printers {
-            if !folders.insert(paper::folder_name(&spec.name)) {
+            if folders.insert(paper::folder_name(&spec.name), &spec.name).is_some() {
                 return Err(SimulateError::SameName(spec.name.clone()));
             }
         }
         let output = |error| SimulateError::Output { path: config.out_dir.clone(), error };
         let log = PrintLog::open(&config.out_dir).map_err(output)?;
-        let announcer = config.mdns.as_ref().map(Announcer::start).transpose()?;
-        let mut inner = Inner { printers: Vec::new(), announcer };
+        let responder = config.mdns.as_ref().map(Responder::start).transpose().map_err(SimulateError::Mdns)?;
+        let mut printers: Vec<Printer> = Vec::with_capacity(config.printers.len());
+        let mut servers: HashMap<String, usize> = HashMap::new();
         for spec in config.printers {
             let paper = Paper::open(log.clone(), &spec.name).map_err(output)?;
-            if let Err(error) = inner.add(spec, &config.seed, paper).await {
-                inner.stop().await;
-                return Err(error);
-            }
+            let index = printers.len();
+            let first = spec.server.clone().map(|server| *servers.entry(server).or_insert(index));
+            let leader = first.and_then(|first| printers.get(first));
+            let port = first.map(|first| index - first + 1);
+            printers.push(Printer::new(spec, &config.seed, paper, leader, port)?);
         }
-        let mut office = Office { inner: Arc::new(inner), control: None };
+        let inner = Arc::new(Inner { printers, responder, moving: tokio::sync::Mutex::default() });
+        inner.join_servers();
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let mut office = Office { inner, control: None, stop, tasks };
+        if let Err(error) = office.inner.start().await {
+            office.shutdown().await;
+            return Err(error);
+        }
         if config.control_socket {
-            let path = config.out_dir.join("simulate-control.sock");
+            let path = config.out_dir.join(control::SOCKET);
             match control::bind(&path) {
                 Ok(listener) => {
-                    let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-                    tasks.spawn(control::serve(office.inner.clone(), listener, stop.clone(), tasks.clone()));
-                    office.control = Some(Control { path, stop, tasks });
+                    let tasks = TaskTracker::new();
+                    let serve = control::serve(office.inner.clone(), listener, office.stop.clone(), tasks.clone());
+                    tasks.spawn(serve);
+                    tasks.close();
+                    office.tasks.spawn(async move { tasks.wait().await });
+                    office.control = Some(path);
                 }
                 Err(error) => {
                     office.shutdown().await;
@@ -247,7 +239,7 @@ impl Office {
 
     /// Path of the control socket.
     pub fn control_socket(&self) -> Option<&Path> {
-        self.control.as_ref().map(|control| control.path.as_path())
+        self.control.as_deref()
     }
 
     /// Every printer, in the order of the configuration.
@@ -260,10 +252,23 @@ impl Office {
         self.inner.printed()
     }
 
+    /// Carries out an order; says for [`Order::Clear`] whether there was something to clear, else true.
+    ///
+    /// # Errors
+    /// See [`SimulateError`].
+    pub async fn order(&self, printer: &str, order: Order) -> Result<bool, SimulateError> {
+        self.inner.order(printer, order).await
+    }
+
+    /// Begins a script; it ends with the office.
+    pub fn run_script(&self, script: Script) {
+        self.tasks.spawn(script.run(self.inner.clone(), self.stop.clone()));
+    }
+
     /// Sets a fault; one of the same kind is replaced.
     ///
     /// # Errors
-    /// [`SimulateError::NoSuchPrinter`].
+    /// [`SimulateError::NoSuchPrinter`], [`SimulateError::NotPossible`].
     pub fn set_fault(&self, printer: &str, fault: Fault) -> Result<(), SimulateError> {
         self.inner.set_fault(printer, fault)
     }
@@ -277,12 +282,12 @@ impl Office {
     }
 
     /// Pulls the plug of a printer: connections break, its jobs are forgotten, it is no longer announced (with a
-    /// goodbye, which the responder cannot leave out). Nothing happens when it is off.
+    /// goodbye; [`Order::PowerOff`] can do without, and keep the queue). Nothing happens when it is off.
     ///
     /// # Errors
     /// [`SimulateError::NoSuchPrinter`].
     pub async fn power_off(&self, printer: &str) -> Result<(), SimulateError> {
-        self.inner.power_off(printer).await
+        self.order(printer, Order::PowerOff { keep_queue: false, silent: false }).await.map(drop)
     }
 
     /// Switches a printer on again, under the same address and port. Nothing happens when it is on.
@@ -290,37 +295,48 @@ impl Office {
     /// # Errors
     /// [`SimulateError::NoSuchPrinter`], and [`SimulateError::Listen`] when the port was taken meanwhile.
     pub async fn power_on(&self, printer: &str) -> Result<(), SimulateError> {
-        self.inner.power_on(printer).await
+        self.order(printer, Order::PowerOn).await.map(drop)
     }
 
     /// Gives a printer a new key and certificate, for connections from now on.
     ///
     /// # Errors
-    /// [`SimulateError::NoSuchPrinter`], [`SimulateError::Certificate`].
+    /// [`SimulateError::NoSuchPrinter`], [`SimulateError::NotPossible`], [`SimulateError::Certificate`].
     pub fn replace_certificate(&self, printer: &str) -> Result<(), SimulateError> {
-        self.inner.replace_certificate(printer)
+        self.inner.replace_certificate(printer, Certificate::Valid)
     }
 
     /// Ends everything: goodbyes are sent, connections closed.
     pub async fn shutdown(self) {
-        if let Some(control) = self.control {
-            control.stop.cancel();
-            control.tasks.close();
-            let _ = tokio::time::timeout(SHUTDOWN, control.tasks.wait()).await;
-            let _ = std::fs::remove_file(&control.path);
+        self.stop.cancel();
+        self.tasks.close();
+        let _ = tokio::time::timeout(SHUTDOWN, self.tasks.wait()).await;
+        if let Some(path) = self.control {
+            let _ = std::fs::remove_file(path);
         }
         self.inner.stop().await;
     }
 }
 
 impl Inner {
-    async fn add(&mut self, spec: PrinterSpec, seed: &str, paper: Paper) -> Result<(), SimulateError> {
-        let (printer, listener) = Printer::prepare(spec, seed, paper).await?;
-        self.printers.push(printer);
-        match self.printers.last() {
-            Some(printer) => printer.switch_on(listener, self.announcer.as_ref()).await,
-            None => Ok(()),
+    /// Tells the printers of each print server of each other.
+    fn join_servers(&self) {
+        for printer in self.printers.iter().filter(|printer| printer.spec.server.is_some()) {
+            let all: Vec<Weak<_>> = self.group(printer).map(|other| Arc::downgrade(&other.shared)).collect();
+            printer.shared.join_server(all);
         }
+    }
+
+    async fn start(&self) -> Result<(), SimulateError> {
+        for printer in &self.printers {
+            for fault in &printer.spec.faults {
+                self.fits(printer, fault)?;
+                printer.shared.device().faults.set(fault.clone());
+            }
+            self.follow(printer);
+            printer.connect(self.responder.as_ref()).await?;
+        }
+        Ok(())
     }
 
     fn printers(&self) -> Vec<PrinterInfo> {
@@ -334,10 +350,81 @@ impl Inner {
         all
     }
 
+    async fn order(&self, name: &str, order: Order) -> Result<bool, SimulateError> {
+        let printer = self.find(name)?;
+        match order {
+            Order::Set(fault) => self.set_fault(name, fault)?,
+            Order::Clear(kind) => return self.clear_fault(name, kind.as_deref()),
+            Order::ReplaceCertificate(kind) => self.replace_certificate(name, kind)?,
+            Order::Sleep => printer.shared.device().sleep(),
+            Order::Wake => printer.shared.device().wake(Instant::now()),
+            Order::PowerOff { keep_queue, silent } => {
+                let _moving = self.moving.lock().await;
+                if printer.disconnect(self.responder.as_ref(), !silent).await {
+                    printer.shared.device().power_off(keep_queue, Instant::now());
+                }
+            }
+            Order::PowerOn => {
+                let _moving = self.moving.lock().await;
+                if !printer.is_on() {
+                    printer.shared.device().power_on(Instant::now());
+                    printer.connect(self.responder.as_ref()).await?;
+                }
+            }
+            Order::Move(address) => {
+                let _moving = self.moving.lock().await;
+                self.rewire(self.group(printer).collect(), || {
+                    self.group(printer).for_each(|printer| printer.wires().ip = address);
+                })
+                .await?;
+            }
+            Order::Swap(other) => {
+                let other = self.find(&other)?;
+                if let Some(one) = [printer, other].into_iter().find(|printer| printer.spec.server.is_some()) {
+                    let why = "a printer behind a print server cannot swap its address".to_owned();
+                    return Err(SimulateError::NotPossible { name: one.spec.name.clone(), why });
+                }
+                if std::ptr::eq(printer, other) {
+                    return Ok(true);
+                }
+                let _moving = self.moving.lock().await;
+                self.rewire(vec![printer, other], || printer.swap_wires(other)).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes printers off the network, changes where they are, and puts those back that were there. Nobody says
+    /// goodbye: an address that changes does not either.
+    async fn rewire(&self, printers: Vec<&Printer>, change: impl FnOnce()) -> Result<(), SimulateError> {
+        let mut were_on = Vec::new();
+        for printer in printers {
+            if printer.disconnect(self.responder.as_ref(), false).await {
+                were_on.push(printer);
+            }
+        }
+        change();
+        for printer in were_on {
+            printer.connect(self.responder.as_ref()).await?;
+        }
+        Ok(())
+    }
+
+    fn fits(&self, printer: &Printer, fault: &Fault) -> Result<(), SimulateError> {
+        let name = || printer.spec.name.clone();
+        if let Fault::CloneOf(other) | Fault::CloneUuidOf(other) = fault {
+            self.find(other)?;
+        }
+        fault
+            .fits(printer.spec.profile)
+            .map_err(|why| SimulateError::NotPossible { name: name(), why: format!("`{fault}`: {why}") })
+    }
+
     fn set_fault(&self, printer: &str, fault: Fault) -> Result<(), SimulateError> {
         let printer = self.find(printer)?;
+        self.fits(printer, &fault)?;
         printer.shared.device().faults.set(fault);
-        printer.shared.wake.notify_one();
+        self.follow(printer);
         Ok(())
     }
 
@@ -354,40 +441,57 @@ impl Inner {
                 }
             }
         };
-        printer.shared.wake.notify_one();
+        self.follow(printer);
         Ok(cleared)
     }
 
-    async fn power_off(&self, printer: &str) -> Result<(), SimulateError> {
-        self.find(printer)?.switch_off(self.announcer.as_ref()).await;
-        Ok(())
-    }
-
-    async fn power_on(&self, printer: &str) -> Result<(), SimulateError> {
-        let printer = self.find(printer)?;
-        if printer.power().is_some() {
-            return Ok(());
+    /// Makes changed faults show everywhere.
+    fn follow(&self, printer: &Printer) {
+        let told = {
+            let mut device = printer.shared.device();
+            let before = device.uuid().to_owned();
+            let other = device.faults.iter().find_map(|fault| match fault {
+                Fault::CloneOf(other) | Fault::CloneUuidOf(other) => self.find(other).ok(),
+                _ => None,
+            });
+            device.clone_of = other.map(|other| other.identity.clone());
+            if printer.is_on() {
+                device.advance(Instant::now());
+            }
+            device.uuid() != before
+        };
+        printer.shared.wake.notify_one();
+        if told && printer.is_on() {
+            printer.announce(self.responder.as_ref());
         }
-        let listener = listen(&printer.spec.name, printer.address).await?;
-        printer.shared.device().power_on(Instant::now());
-        printer.switch_on(listener, self.announcer.as_ref()).await
     }
 
-    fn replace_certificate(&self, printer: &str) -> Result<(), SimulateError> {
+    fn replace_certificate(&self, printer: &str, kind: Certificate) -> Result<(), SimulateError> {
         let printer = self.find(printer)?;
-        let config = tls::make(&printer.directory, &printer.identity.host, printer.spec.address)
-            .and_then(|()| tls::load(&printer.directory))
-            .map_err(|error| SimulateError::Certificate { name: printer.spec.name.clone(), error })?;
-        *printer.shared.tls.lock().unwrap_or_else(PoisonError::into_inner) = Some(config);
-        Ok(())
+        let name = || printer.spec.name.clone();
+        let Some(certificates) = &printer.shared.tls else {
+            return Err(SimulateError::NotPossible { name: name(), why: "it speaks no TLS".to_owned() });
+        };
+        certificates.replace(kind).map_err(|error| SimulateError::Certificate { name: name(), error })
     }
 
     async fn stop(&self) {
-        let all = self.printers.iter().map(|printer| printer.switch_off(self.announcer.as_ref()));
+        let all = self.printers.iter().map(|printer| async {
+            if printer.disconnect(self.responder.as_ref(), true).await {
+                printer.shared.device().power_off(false, Instant::now());
+            }
+        });
         futures_util::future::join_all(all).await;
-        if let Some(announcer) = &self.announcer {
-            announcer.stop().await;
+        if let Some(responder) = &self.responder {
+            responder.stop().await;
         }
+    }
+
+    /// The printer, and those that are behind the same print server.
+    fn group<'a>(&'a self, printer: &'a Printer) -> impl Iterator<Item = &'a Printer> {
+        self.printers.iter().filter(move |other| {
+            std::ptr::eq(*other, printer) || (other.spec.server.is_some() && other.spec.server == printer.spec.server)
+        })
     }
 
     fn find(&self, name: &str) -> Result<&Printer, SimulateError> {
@@ -396,153 +500,4 @@ impl Inner {
             .find(|printer| printer.spec.name == name)
             .ok_or_else(|| SimulateError::NoSuchPrinter(name.to_owned()))
     }
-}
-
-impl Printer {
-    async fn prepare(spec: PrinterSpec, seed: &str, paper: Paper) -> Result<(Printer, TcpListener), SimulateError> {
-        let listener = listen(&spec.name, SocketAddr::new(spec.address, spec.port)).await?;
-        let address = listener.local_addr().map_err(|error| SimulateError::Listen {
-            name: spec.name.clone(),
-            address: SocketAddr::new(spec.address, spec.port),
-            error,
-        })?;
-        let identity = Identity::new(&spec, seed);
-        let directory = paper.directory();
-        let tls = if spec.tls {
-            let config = tls::load_or_make(&directory, &identity.host, spec.address)
-                .map_err(|error| SimulateError::Certificate { name: spec.name.clone(), error })?;
-            Some(config)
-        } else {
-            None
-        };
-        let reach = Reach {
-            uri: format!("ipp://{address}/ipp/print"),
-            uris: spec.tls.then(|| format!("ipps://{address}/ipp/print")),
-            admin: format!("http://{address}/"),
-        };
-        let mut device = Device::new(
-            identity.clone(),
-            spec.profile,
-            spec.history.unwrap_or(spec.profile.history),
-            spec.page_time,
-            spec.time_out,
-            paper,
-            Instant::now(),
-        );
-        for fault in &spec.faults {
-            device.faults.set(fault.clone());
-        }
-        let shared = Arc::new(Shared {
-            device: Mutex::new(device),
-            wake: Notify::new(),
-            changed: Default::default(),
-            reach,
-            tls: Mutex::new(tls),
-            queues: spec.profile.services.lpd.iter().map(|queue| (*queue).to_owned()).collect(),
-            server: Mutex::default(),
-        });
-        let (services, ip) = (spec.profile.services, spec.address);
-        let at = |there: bool, port: Option<u16>| port.filter(|_| there).map(|port| SocketAddr::new(ip, port));
-        let ports = Mutex::new(Ports {
-            snmp: at(services.snmp != profiles::Snmp::None || spec.snmp_records.is_some(), spec.snmp_port),
-            appsocket: at(services.appsocket, spec.appsocket_port),
-            lpd: at(!services.lpd.is_empty(), spec.lpd_port),
-        });
-        let recording = spec.snmp_records.as_deref().map(|path| recording(&spec.name, path)).transpose()?;
-        let printer = Printer { spec, identity, address, ports, directory, recording, shared, power: Mutex::new(None) };
-        Ok((printer, listener))
-    }
-
-    fn power(&self) -> std::sync::MutexGuard<'_, Option<Power>> {
-        self.power.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn ports(&self) -> std::sync::MutexGuard<'_, Ports> {
-        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn switch_on(&self, listener: TcpListener, announcer: Option<&Announcer>) -> Result<(), SimulateError> {
-        let (off, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let mut ports = *self.ports();
-        if let Some(address) = &mut ports.snmp {
-            let name = || self.spec.name.clone();
-            let at = *address;
-            let (recording, access) = (self.recording.clone(), self.spec.snmp_access.clone());
-            *address = snmp::start(self.shared.clone(), recording, access, at, off.clone(), &tasks)
-                .await
-                .map_err(|error| SimulateError::Listen { name: name(), address: at, error })?;
-        }
-        if let Some(address) = &mut ports.appsocket {
-            let listener = listen(&self.spec.name, *address).await?;
-            *address = listener.local_addr().unwrap_or(*address);
-            tasks.spawn(appsocket::listen(self.shared.clone(), listener, off.clone(), tasks.clone()));
-        }
-        if let Some(address) = &mut ports.lpd {
-            let listener = listen(&self.spec.name, *address).await?;
-            *address = listener.local_addr().unwrap_or(*address);
-            tasks.spawn(lpd::listen(self.shared.clone(), listener, off.clone(), tasks.clone()));
-        }
-        *self.ports() = ports;
-        tasks.spawn(server::print(self.shared.clone(), off.clone()));
-        tasks.spawn(server::listen(self.shared.clone(), listener, off.clone(), tasks.clone()));
-        let services = match announcer {
-            None => Vec::new(),
-            Some(announcer) => announcer.register(&Announcement {
-                identity: &self.identity,
-                profile: self.spec.profile,
-                address: self.spec.address,
-                port: self.address.port(),
-                priority: self.spec.priority,
-                reach: &self.shared.reach,
-            })?,
-        };
-        *self.power() = Some(Power { off, tasks, services });
-        Ok(())
-    }
-
-    async fn switch_off(&self, announcer: Option<&Announcer>) {
-        let Some(power) = self.power().take() else { return };
-        power.off.cancel();
-        power.tasks.close();
-        if tokio::time::timeout(SHUTDOWN, power.tasks.wait()).await.is_err() {
-            tracing::warn!(printer = %self.spec.name, "connections still open");
-        }
-        self.shared.device().power_off(false, Instant::now());
-        if let Some(announcer) = announcer {
-            announcer.unregister(&power.services).await;
-        }
-    }
-
-    fn info(&self) -> PrinterInfo {
-        let reach = self.shared.reach.clone();
-        let ports = *self.ports();
-        PrinterInfo {
-            name: self.spec.name.clone(),
-            uri: reach.uri,
-            uris: reach.uris,
-            address: self.address,
-            snmp: ports.snmp,
-            appsocket: ports.appsocket,
-            lpd: ports.lpd,
-            uuid: self.identity.uuid.clone(),
-            serial: self.identity.serial.clone(),
-            make: self.spec.profile.make.to_owned(),
-            model: self.spec.profile.model.to_owned(),
-            host: self.identity.host.clone(),
-            profile: self.spec.profile.key.to_owned(),
-            files: self.directory.clone(),
-        }
-    }
-}
-
-fn recording(printer: &str, path: &Path) -> Result<Arc<snmp::Recording>, SimulateError> {
-    let (recording, bad) = snmp::Recording::load(path)?;
-    for line in &bad {
-        tracing::warn!(%printer, file = %path.display(), "not served: {line}");
-    }
-    Ok(Arc::new(recording))
-}
-
-async fn listen(name: &str, address: SocketAddr) -> Result<TcpListener, SimulateError> {
-    TcpListener::bind(address).await.map_err(|error| SimulateError::Listen { name: name.to_owned(), address, error })
 }

@@ -14,6 +14,7 @@ use super::pages::PageCounter;
 use super::profiles::Profile;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -92,13 +93,15 @@ pub enum Outcome {
 pub(super) struct PrintLog {
     root: PathBuf,
     file: Arc<Mutex<File>>,
+    history: Arc<HashMap<String, (i32, i64)>>,
 }
 
 impl PrintLog {
     pub(super) fn open(root: &Path) -> io::Result<PrintLog> {
         fs::create_dir_all(root)?;
         let file = OpenOptions::new().append(true).create(true).open(Self::path(root))?;
-        Ok(PrintLog { root: root.to_owned(), file: Arc::new(Mutex::new(file)) })
+        let history = Arc::new(read(&Self::path(root))?);
+        Ok(PrintLog { root: root.to_owned(), file: Arc::new(Mutex::new(file)), history })
     }
 
     fn path(root: &Path) -> PathBuf {
@@ -114,19 +117,23 @@ impl PrintLog {
     }
 
     /// Highest job id and sum of impressions of a printer in earlier runs in this directory.
-    fn history(&self, printer: &str) -> io::Result<(i32, i64)> {
-        let (mut last, mut impressions) = (0, 0);
-        for line in BufReader::new(File::open(Self::path(&self.root))?).lines() {
-            // A line cut off by a killed simulator is no line.
-            if let Ok(line) = serde_json::from_str::<Printed>(&line?)
-                && line.printer == printer
-            {
-                last = last.max(line.job_id);
-                impressions += i64::from(line.impressions);
-            }
-        }
-        Ok((last, impressions))
+    fn history(&self, printer: &str) -> (i32, i64) {
+        self.history.get(printer).copied().unwrap_or_default()
     }
+}
+
+/// Reads the log once for all printers: highest job id and sum of impressions of each.
+fn read(log: &Path) -> io::Result<HashMap<String, (i32, i64)>> {
+    let mut history: HashMap<String, (i32, i64)> = HashMap::new();
+    for line in BufReader::new(File::open(log)?).lines() {
+        // A line cut off by a killed simulator is no line.
+        if let Ok(line) = serde_json::from_str::<Printed>(&line?) {
+            let (last, impressions) = history.entry(line.printer).or_default();
+            *last = (*last).max(line.job_id);
+            *impressions += i64::from(line.impressions);
+        }
+    }
+    Ok(history)
 }
 
 /// The output tray of one printer.
@@ -159,7 +166,7 @@ impl Paper {
     pub(super) fn open(log: PrintLog, printer: &str) -> io::Result<Paper> {
         let folder = folder_name(printer);
         fs::create_dir_all(log.root.join(&folder))?;
-        let (last_job, impressions) = log.history(printer)?;
+        let (last_job, impressions) = log.history(printer);
         Ok(Paper { log, folder, last_job, impressions })
     }
 

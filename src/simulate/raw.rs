@@ -1,7 +1,8 @@
 //! What AppSocket and LPD share on the wire: reading and answering as the faults of the printer have it.
 
 use super::fault::{Fault, Faults, LossyOperation};
-use super::server::{Shared, noise};
+use super::server::Shared;
+use super::spoil::noise;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,6 @@
 //! What an office is to consist of, and who its printers are.
 
+use super::auth::BasicAuth;
 use super::fault::Fault;
 use super::profiles::{self, Profile};
 use super::snmp::Access;
@@ -72,6 +73,12 @@ pub struct PrinterSpec {
     pub appsocket_port: Option<u16>,
     /// TCP port of LPD, likewise.
     pub lpd_port: Option<u16>,
+    /// The print server that it is behind: printers of one server share the address and the IPP, LPD and SNMP ports of
+    /// the first of them. Each has an IPP path and an LPD queue (`port1`, `port2`, …) and an AppSocket port of its own.
+    /// Without the first, nobody listens there.
+    pub server: Option<String>,
+    /// Asks for a user name and password (HTTP Basic).
+    pub auth: Option<BasicAuth>,
     /// Speaks TLS as well, on the same port.
     pub tls: bool,
     /// `printer-location` and the TXT key `note`.
@@ -101,6 +108,8 @@ impl PrinterSpec {
             snmp_records: None,
             appsocket_port: Some(0),
             lpd_port: Some(0),
+            server: None,
+            auth: None,
             tls: false,
             location: "2nd floor".to_owned(),
             priority: 30,
@@ -175,16 +184,50 @@ impl Identity {
     }
 }
 
-/// `count` printers of all profiles in turn, at 127.0.83.1 and up, on free ports.
-pub fn default_printers(count: u8) -> Vec<PrinterSpec> {
-    let places = [("Colour", "2nd floor"), ("Reception", "Ground floor"), ("Labels", "Warehouse")];
-    (0..count)
-        .zip(profiles::PROFILES.iter().zip(places).cycle())
-        .map(|(index, (profile, (name, location)))| {
-            let round = usize::from(index) / places.len();
-            let name = if round == 0 { name.to_owned() } else { format!("{name} {}", round + 1) };
-            let address = Ipv4Addr::new(127, 0, 83, index.saturating_add(1));
-            PrinterSpec { profile, location: location.to_owned(), ..PrinterSpec::new(name, address.into()) }
-        })
-        .collect()
+/// What the printers of the profiles are called, and where they stand.
+const PLACES: &[(&str, &str, &str)] = &[
+    ("office-colour", "Colour", "2nd floor"),
+    ("mono-laser", "Reception", "Ground floor"),
+    ("label", "Labels", "Warehouse"),
+    ("old-mono", "Archive", "Basement"),
+    ("inkjet", "Photos", "Marketing"),
+    ("mfp", "Copier", "Corridor"),
+    ("print-server", "Workshop", "Workshop"),
+];
+
+/// Printers behind one print server.
+const BEHIND_SERVER: usize = 3;
+
+/// `count` printers of all profiles in turn, three behind each print server, at 127.0.83.1 and up, on free ports.
+pub fn default_printers(count: u16) -> Vec<PrinterSpec> {
+    printers_of(count, None, Ipv4Addr::new(127, 0, 83, 1))
+}
+
+/// `count` printers of this profile, or of all in turn, at this address and up, on free ports.
+pub fn printers_of(count: u16, only: Option<&'static Profile>, first: Ipv4Addr) -> Vec<PrinterSpec> {
+    let known = |key: &str| profiles::profile(key).filter(|profile| only.is_none_or(|only| only.key == profile.key));
+    let kinds: Vec<_> =
+        PLACES.iter().filter_map(|(key, name, location)| Some((known(key)?, *name, *location))).collect();
+    let count = usize::from(count);
+    let mut printers = Vec::with_capacity(count);
+    for (index, (profile, name, location)) in (0u32..).zip(kinds.iter().copied().cycle()) {
+        if printers.len() >= count {
+            break;
+        }
+        let round = index as usize / kinds.len();
+        let name = if round == 0 { name.to_owned() } else { format!("{name} {}", round + 1) };
+        // Addresses that end in 0 or 255 are fine on loopback.
+        let address = Ipv4Addr::from(u32::from(first).wrapping_add(index));
+        let spec = PrinterSpec { profile, location: location.to_owned(), ..PrinterSpec::new(name, address.into()) };
+        if profile.key == "print-server" {
+            let behind = BEHIND_SERVER.min(count - printers.len());
+            printers.extend(('A'..).take(behind).map(|letter| {
+                let name = format!("{} {letter}", spec.name);
+                PrinterSpec { name, server: Some(spec.name.clone()), ..spec.clone() }
+            }));
+        } else {
+            printers.push(spec);
+        }
+    }
+    printers
 }

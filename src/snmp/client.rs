@@ -10,7 +10,8 @@
 //!
 //! Which of the configured logins an agent takes is tried in their order (SNMPv3 users, v2c, v1), each a little after the
 //! one before, and remembered by address; after [`FORGET_AFTER`] polls in vain it is tried anew. A wrong community is
-//! answered by silence, so silence is not told from it.
+//! answered by silence, a wrong password by a complaint that is not signed and so counts for nothing: neither is told from
+//! silence.
 //!
 //! Old agents: SNMPv1 refuses a whole Get for one object that is missing: it is asked again without it. An answer that
 //! would be too big is asked for in halves. An agent that does not answer GetBulk is asked with GetNext. A group at which
@@ -90,7 +91,8 @@ pub enum Error {
     NoLogin,
     /// Nothing came back.
     #[error(
-        "{address} does not answer SNMP ({tried}): it is off, asleep, SNMP is switched off there, or the community is another one"
+        "{address} does not answer SNMP ({tried}): it is off or asleep, SNMP is switched off there, or the community or \
+         password is another one"
     )]
     Silent {
         /// Whom.

@@ -114,7 +114,8 @@ fn evidence(mib: &Mib, device: &Device, description: Option<String>) -> Evidence
     let (id_make, id_model, id_serial) = id.unwrap_or_default();
     // Net-SNMP and others put the model, firmware and more into one text.
     let description = description.map(|text| text.split([';', ',']).next().unwrap_or_default().trim().to_owned());
-    let (make, model) = description.or(id_model).map_or((None, None), |text| make_and_model(&text));
+    let (make, model) =
+        description.or(id_model).or_else(|| model_in_system(mib)).map_or((None, None), |text| make_and_model(&text));
     let make = make.or(id_make).or_else(|| enterprise(mib).and_then(maker_of_enterprise).map(str::to_owned));
     let general = device.index.and_then(|device| mib.cell(o::PRT_GENERAL, o::GENERAL_SERIAL, device));
     let entity = mib.below(o::ENT_SERIAL).map(|(_, value)| value);
@@ -126,6 +127,21 @@ fn evidence(mib: &Mib, device: &Device, description: Option<String>) -> Evidence
     };
     let serial = serials.chain(id_serial).find(usable);
     Evidence { serial, mac: mac(mib), make, model, uuid: None }
+}
+
+/// The model in sysDescr, for an agent that says it nowhere else: only behind a maker's name, and not where the text speaks
+/// of a network card.
+fn model_in_system(mib: &Mib) -> Option<String> {
+    const CARDS: [&str; 8] = ["ethernet", "jetdirect", "server", "network", "built-in", "nc-", "lan ", "card"];
+    let description = system_description(mib);
+    let front = description.split([';', ',', '/']).next().unwrap_or_default();
+    let lower = front.to_lowercase();
+    if CARDS.iter().any(|card| lower.contains(card)) || make_and_model(front).0.is_none() {
+        return None;
+    }
+    // What looks like a version ends the model.
+    let version = |word: &&str| word.contains('.') && word.starts_with(|c: char| c.is_ascii_digit());
+    Some(front.split_whitespace().take_while(|word| !version(word) && *word != "version").collect::<Vec<_>>().join(" "))
 }
 
 /// Maker, model and serial of an IEEE 1284 device id (`MFG:HP;MDL:LaserJet 4250;SN:…;`).

@@ -353,7 +353,8 @@ impl Uplink {
     /// Makes the link anew when publishes are taken and nothing comes back.
     fn cure_deafness(&mut self, now: Timestamp) {
         let deaf = self.published
-            && self.window.most_tries() >= DEAF_AFTER_TRIES
+            // A single printer's subscription may not work for reasons of its own.
+            && self.window.most_tries(|message| !self.topics.is_printer_probe(&message.topic)) >= DEAF_AFTER_TRIES
             && now.duration_since(self.heard).abs() > self.parts.limits.deaf_after
             && self.cured.is_none_or(|cured| now.duration_since(cured).abs() > CURE_PAUSE);
         if deaf {

@@ -114,6 +114,12 @@ impl Uplink {
         }
     }
 
+    /// Whether an update of this printer's shadow would be answered. One that was found just now is in no list yet.
+    pub(super) fn has_shadow(&self, printer: &str) -> bool {
+        let subscriptions = self.subscriptions.as_ref().filter(|_| self.topics.has_things());
+        subscriptions.is_none_or(|all| all.filters_of(printer) == Standing::Served)
+    }
+
     /// Names whose shadow cannot be answered now.
     pub(super) fn without_shadow(&self) -> Vec<String> {
         let Some(subscriptions) = self.subscriptions.as_ref().filter(|_| self.topics.has_things()) else {

@@ -22,7 +22,9 @@ impl Uplink {
         busy.extend(self.without_shadow());
         for row in self.parts.store.shadows_to_send(room, busy).await? {
             let Ok(printer) = PrinterId::new(row.printer.clone()) else { continue };
-            let Some(topic) = self.topics.shadow_update(&printer) else { continue };
+            let Some(topic) = self.topics.shadow_update(&printer).filter(|_| self.has_shadow(&row.printer)) else {
+                continue;
+            };
             let (latest, _) = shadow::fit(&row.latest, shadow::DOCUMENT_BYTES);
             let token = message_id();
             let Some(patch) = shadow::diff(&row.confirmed, &latest) else {

@@ -9,6 +9,7 @@ use crate::sql::Rule;
 use crate::support::{FILES, LONG, THING, configuration, mdns_port, merge, ticket};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// How a back end finds its way: its configuration of the gateway, and where it looks.
@@ -108,7 +109,7 @@ impl Bench {
         wait_until(LONG, "an answer to the ticket", || {
             self.nucleus.publish(&format!("{topic}/print/submit"), ticket);
             let is_answer = |m: &Message| m.topic == answered && m.json()["jobId"] == ticket["jobId"];
-            crate::common::try_until(std::time::Duration::from_secs(5), || {
+            crate::common::try_until(Duration::from_secs(5), || {
                 self.watch.messages().iter().any(is_answer).then_some(())
             })
         });
@@ -143,7 +144,9 @@ fn a_morning(contract: Contract) -> Bench {
     let mut submitted = Vec::new();
     for n in 1..=2 {
         let document = pdf::pdf(n, "morning");
-        let url = bench.files.put(&format!("/morning-{n}.pdf"), document.clone());
+        let path = format!("/morning-{n}.pdf");
+        let url = bench.files.url_by_address(&path);
+        bench.files.put(&path, document.clone());
         let ticket = ticket(&format!("job-{n}"), &url, &document);
         bench.submit(&desk, &ticket);
         bench.wait_rule(3, "the job completed", |one| one["jobId"] == ticket["jobId"]);
@@ -193,13 +196,10 @@ fn the_usual_rules_on_a_flat_root_with_a_thing_for_each_printer() {
     let messages = bench.watch.messages();
     let named = messages.iter().filter(|message| message.topic.contains("/shadow/name/")).count();
     assert_eq!(named, 0, "no named shadows under this mapping");
-    let strangers: BTreeSet<&str> = messages
-        .iter()
-        .map(|message| message.topic.as_str())
-        .filter(|topic| topic.starts_with(&format!("printers/{THING}/")))
-        .filter(|topic| !topic.ends_with("/telemetry") && !topic.ends_with("/status") && !topic.ends_with("/echo"))
-        .collect();
-    assert_eq!(strangers, BTreeSet::new(), "only the gateway's own topics are under its name");
+    let own = |topic: &str| Some(topic.strip_prefix(&format!("printers/{THING}/"))?.to_owned());
+    let own: BTreeSet<String> = messages.iter().filter_map(|message| own(&message.topic)).collect();
+    let known = ["status", "telemetry", "echo"].map(str::to_owned).into();
+    assert!(own.is_subset(&known), "under the gateway's name are only its own topics: {own:?}");
 }
 
 #[test]
@@ -209,11 +209,42 @@ fn the_same_rules_one_level_down_under_the_default_names() {
     for sql in flat().rules {
         assert_eq!(outcomes(sql, &bench.watch.messages()), [json!(0); 0], "{sql}");
     }
-    // A printer's status is told whole on its own topic too.
+    // A printer's status is told whole on its own topic.
     let statuses = outcomes("SELECT *, topic(3) as thing FROM 'printers/+/+/status'", &bench.watch.messages());
     assert!(!statuses.is_empty());
     for one in statuses {
         assert!(one["online"].is_boolean() && one["error_code"].is_string(), "{one}");
         assert_eq!(one["printer"], one["thing"], "{one}");
     }
+}
+
+/// Nucleus lite has few subscriptions: who gets none is named, everybody else is served.
+#[test]
+fn a_flat_root_serves_as_many_printers_as_the_runtime_has_subscriptions_for() {
+    let contract = Contract { configuration: json!({"cloud": {"topicRoot": "printers/{printer}"}}), ..flat() };
+    let bench = Bench::start(contract, 32);
+    let topic = format!("printers/{THING}/status");
+    let status = bench.watch.wait_until(LONG, "two printers too many in the gateway's status", |messages| {
+        let statuses = messages.iter().filter(|message| message.topic == topic).map(Message::json);
+        statuses.filter(|status| status["unserved"]["count"] == 2).last()
+    });
+    let unserved: BTreeSet<String> = status["unserved"]["printers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| {
+            assert!(one["reason"].as_str().unwrap().contains("more than 30 printers"), "{status}");
+            one["printer"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(unserved.len(), 2, "{status}");
+    // The statuses of all others come, each on its printer's own topic; those of the two wait.
+    let told = bench.watch.wait_until(LONG, "the statuses of thirty printers", |messages| {
+        let statuses = outcomes("SELECT topic(2) as printer FROM 'printers/+/status' WHERE online = true", messages);
+        let told: BTreeSet<String> = statuses.iter().map(|one| one["printer"].as_str().unwrap().to_owned()).collect();
+        (told.len() == 30).then_some(told)
+    });
+    assert!(told.is_disjoint(&unserved), "{told:?}");
+    let link = &bench.nucleus.status()["link"];
+    assert_eq!(link["subscriptions"], 34, "one a printer, one for the gateway, three for its shadows: {link}");
 }

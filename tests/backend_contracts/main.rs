@@ -14,4 +14,5 @@ mod common;
 mod support;
 
 mod contracts;
+mod runtime;
 mod sql;

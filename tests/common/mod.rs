@@ -21,6 +21,7 @@ pub mod netns;
 pub mod pdf;
 pub mod printer;
 pub mod process;
+pub mod snmpd;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::PathBuf;

@@ -11,3 +11,4 @@ mod hostile;
 mod link;
 mod rules;
 mod server;
+mod stand_in;

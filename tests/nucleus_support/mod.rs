@@ -1,5 +1,6 @@
 //! The official Python client as a component that tests tell what to do.
 #![allow(dead_code, reason = "each test program uses a part of it")]
+#![allow(unreachable_pub, reason = "one driver, several test programs")]
 
 use crate::common::lab::Nucleus;
 use crate::common::process;
@@ -12,14 +13,6 @@ use std::time::{Duration, Instant};
 
 /// What has to happen happens within this time.
 pub const SOON: Duration = Duration::from_secs(30);
-/// The only component.
-pub const COMPONENT: &str = "dev.printgate.PrintGateway";
-
-/// A configuration that allows every topic.
-pub fn everything() -> Value {
-    json!({})
-}
-
 /// `tests/python/component.py` with the environment that the nucleus gives.
 pub struct Component {
     child: Child,
@@ -91,19 +84,24 @@ impl Component {
             crate::common::mqtt::publish(nucleus.mqtt_port(), &topic, "probe");
             self.wait(Duration::from_millis(200));
         }
-        // Probes that are still under way are kept out of the events below.
+        // Behind the last probe: nothing of them is under way any more.
+        crate::common::mqtt::publish(nucleus.mqtt_port(), &topic, "last probe");
+        while !self.events.iter().any(|(_, payload)| payload == "last probe") {
+            assert!(Instant::now() < end, "the subscription to {filter} ended");
+            self.wait(Duration::from_millis(200));
+        }
         self.events.clear();
     }
 
-    /// Everything that came so far, probes left out.
+    /// Everything that came so far.
     pub fn events(&mut self) -> Vec<String> {
         while let Ok(line) = self.lines.try_recv() {
             self.keep(&line);
         }
-        self.events.iter().map(|(_, payload)| payload.clone()).filter(|payload| payload != "probe").collect()
+        self.events.iter().map(|(_, payload)| payload.clone()).collect()
     }
 
-    /// Waits until `count` messages have come, probes left out.
+    /// Waits until `count` messages have come.
     pub fn wait_for(&mut self, count: usize) -> Vec<String> {
         let end = Instant::now() + SOON;
         while self.events().len() < count {

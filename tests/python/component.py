@@ -32,7 +32,8 @@ def do(request):
     global ipc
     if request["do"] == "connect":
         os.environ.update(request.get("env", {}))
-        ipc = GreengrassCoreIPCClientV2()
+        # Without its thread pool, which would give events in any order.
+        ipc = GreengrassCoreIPCClientV2(executor=None)
     elif request["do"] == "publish":
         qos = model.QOS.AT_LEAST_ONCE if request.get("qos", 1) else model.QOS.AT_MOST_ONCE
         for _ in range(request.get("repeat", 1)):

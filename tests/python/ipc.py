@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The official AWS IoT client for Python against the stand-in nucleus.
+"""The official AWS IoT client for Python against the stand-in nucleus: what both runtimes do, and what lite does.
 
     ipc.py SCENARIO [MQTT_PORT]
 
@@ -14,10 +14,12 @@ import subprocess
 import sys
 import time
 
+import awsiot.greengrasscoreipc
 from awsiot.greengrasscoreipc import model
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
 THING = os.environ["AWS_IOT_THING_NAME"]
+COMPONENT = "dev.printgate.PrintGateway"
 ROOT = f"printers/{THING}"
 DEADLINE = 10
 PROBE = b"probe"
@@ -25,6 +27,11 @@ PROBE = b"probe"
 
 def connect():
     return GreengrassCoreIPCClientV2()
+
+
+def connect_other():
+    """As the other component."""
+    return GreengrassCoreIPCClientV2(client=awsiot.greengrasscoreipc.connect(authtoken=os.environ["OTHER_SVCUID"]))
 
 
 def raises(kind, function, **arguments):
@@ -42,6 +49,21 @@ def subscribe(ipc, topic):
         topic_name=topic, qos=model.QOS.AT_LEAST_ONCE, on_stream_event=lambda e: events.put(e.message)
     )
     return events, operation
+
+
+def subscribe_locally(ipc, topic, receive_mode=None):
+    events = queue.Queue()
+    _, operation = ipc.subscribe_to_topic(topic=topic, receive_mode=receive_mode, on_stream_event=events.put)
+    return events, operation
+
+
+def publish_json(ipc, topic, message):
+    ipc.publish_to_topic(topic=topic, publish_message=model.PublishMessage(json_message=model.JsonMessage(message=message)))
+
+
+def publish_bytes(ipc, topic, message):
+    binary = model.BinaryMessage(message=message)
+    ipc.publish_to_topic(topic=topic, publish_message=model.PublishMessage(binary_message=binary))
 
 
 def publish(ipc, topic, payload):
@@ -154,7 +176,7 @@ def a_shadow_is_reached_through_mqtt(port):
 def configuration_is_read_as_text(port):
     ipc = connect()
     answer = ipc.get_configuration(key_path=[])
-    assert answer.component_name == "dev.printgate.PrintGateway", answer
+    assert answer.component_name == COMPONENT, answer
     assert answer.value["poll"] == {"seconds": "30", "enabled": "true"}, answer.value
     assert "accessControl" in answer.value
     assert ipc.get_configuration(key_path=["poll", "seconds"]).value == {"seconds": "30"}
@@ -227,9 +249,74 @@ def topics_outside_of_the_policy_are_refused(port):
 
 def operations_of_the_classic_nucleus_are_refused(port):
     ipc = connect()
-    raises(model.ServiceError, ipc.get_thing_shadow, thing_name=THING, shadow_name="")
-    raises(model.ServiceError, ipc.get_secret_value, secret_id="x")
+    nobody = lambda e: None
+    for function, arguments in [
+        (ipc.get_thing_shadow, {"thing_name": THING, "shadow_name": ""}),
+        (ipc.update_thing_shadow, {"thing_name": THING, "shadow_name": "", "payload": b"{}"}),
+        (ipc.delete_thing_shadow, {"thing_name": THING, "shadow_name": ""}),
+        (ipc.list_named_shadows_for_thing, {"thing_name": THING}),
+        (ipc.get_secret_value, {"secret_id": "printers/hp"}),
+        (ipc.subscribe_to_component_updates, {"on_stream_event": nobody}),
+        (ipc.defer_component_update, {"deployment_id": "d", "recheck_after_ms": 0}),
+        (ipc.subscribe_to_validate_configuration_updates, {"on_stream_event": nobody}),
+        (ipc.pause_component, {"component_name": COMPONENT}),
+        (ipc.resume_component, {"component_name": COMPONENT}),
+        (ipc.put_component_metric, {"metrics": []}),
+        (ipc.subscribe_to_iot_core_connection_status, {"on_stream_event": nobody}),
+    ]:
+        raises(model.ServiceError, function, **arguments)
     publish(ipc, f"{ROOT}/x/status", b"the connection is as good as before")
+
+
+def local_messages_reach_components(port):
+    """On both runtimes: a topic, the same component, JSON and bytes."""
+    ipc, other = connect(), connect_other()
+    mine, operation = subscribe_locally(ipc, "local/printers/hp")
+    theirs, _ = subscribe_locally(other, "local/printers/hp")
+    publish_json(ipc, "local/printers/hp", {"status": "idle", "pages": 3, "more": {"list": [1, "x", None]}})
+    publish_bytes(other, "local/printers/hp", b"\x00\xff")
+    for events in (mine, theirs):
+        event = events.get(timeout=DEADLINE)
+        assert event.binary_message is None and event.json_message.context.topic == "local/printers/hp", event
+        assert event.json_message.message == {"status": "idle", "pages": 3, "more": {"list": [1, "x", None]}}, event
+        event = events.get(timeout=DEADLINE)
+        assert event.json_message is None and event.binary_message.message == b"\x00\xff", event
+    operation.close().result(DEADLINE)
+    publish_bytes(ipc, "local/printers/hp", b"again")
+    assert theirs.get(timeout=DEADLINE).binary_message.message == b"again"
+    assert mine.empty()
+    # Nobody subscribed: taken all the same.
+    publish_bytes(ipc, "local/printers/nobody", b"x")
+
+
+def local_topics_outside_of_the_policy_are_refused(port):
+    ipc = connect()
+    raises(model.UnauthorizedError, ipc.subscribe_to_topic, topic="elsewhere", on_stream_event=lambda e: None)
+    message = model.PublishMessage(json_message=model.JsonMessage(message={}))
+    raises(model.UnauthorizedError, ipc.publish_to_topic, topic="elsewhere", publish_message=message)
+
+
+def lite_sends_wildcard_subscribers_everything(port):
+    ipc = connect()
+    for receive_mode in (None, model.ReceiveMode.RECEIVE_MESSAGES_FROM_OTHERS):
+        events, _ = subscribe_locally(ipc, "local/+/hp", receive_mode)
+        publish_bytes(ipc, "local/a/hp", b"own")
+        assert events.get(timeout=DEADLINE).binary_message.message == b"own"
+
+
+def another_component_is_read_and_not_written(port):
+    ipc, other = connect(), connect_other()
+    events = queue.Queue()
+    ipc.subscribe_to_configuration_update(
+        component_name="dev.printgate.Other", key_path=["x"], on_stream_event=lambda e: events.put(e.configuration_update_event)
+    )
+    answer = ipc.get_configuration(component_name="dev.printgate.Other", key_path=["x"])
+    assert (answer.component_name, answer.value) == ("dev.printgate.Other", {"x": "y"}), answer
+    now = datetime.datetime.now(datetime.timezone.utc)
+    other.update_configuration(key_path=[], timestamp=now, value_to_merge={"x": "z"})
+    event = events.get(timeout=DEADLINE)
+    assert (event.component_name, event.key_path) == ("dev.printgate.Other", ["x"]), event
+    raises(model.ResourceNotFoundError, ipc.get_configuration, component_name="dev.printgate.Nobody", key_path=[])
 
 
 def an_oversize_publish_closes_the_connection(port):

@@ -2,6 +2,7 @@
 //! Everywhere 26 pass, 4 fail, 9 skip (with Debian's test directory, which has no documents).
 
 use crate::office::{ipptool, pdf, printer};
+use printgate::simulate::History;
 use printgate::simulate::profiles::PROFILES;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -25,8 +26,13 @@ fn suites(dir: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_profile_passes_the_ipp_2_0_suite() {
-    for profile in PROFILES {
-        let lab = printer(|spec| spec.profile = profile).await;
+    for profile in PROFILES.iter().filter(|profile| profile.services.ipp) {
+        // The suite looks at finished jobs, which some kinds forget.
+        let lab = printer(|spec| {
+            spec.profile = profile;
+            spec.history = Some(History::Keep);
+        })
+        .await;
         let dir = lab.dir.path().join("suites");
         std::fs::create_dir(&dir).unwrap();
         suites(&dir);

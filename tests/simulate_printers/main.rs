@@ -5,9 +5,13 @@
 // Helpers of tests say what they expect by unwrapping it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod command;
+mod condition;
 mod conformance;
 mod faults;
 mod jobs;
+mod lies;
 mod mdns;
+mod network;
 mod office;
 mod wire;

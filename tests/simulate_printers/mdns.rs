@@ -4,6 +4,7 @@
 
 use crate::office::DEADLINE;
 use mdns_sd::{IfKind, Receiver, ResolvedService, ServiceDaemon, ServiceEvent};
+use printgate::simulate::{Interfaces, Mdns, Office, OfficeConfig, PrinterSpec};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::Stdio;
@@ -11,6 +12,8 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+
+const COLOUR: [&str; 3] = ["office-colour", "inkjet", "mfp"];
 
 /// A UDP port that nobody uses now.
 fn free_port() -> u16 {
@@ -55,11 +58,12 @@ async fn printers_at_several_addresses_are_found_from_another_process_and_say_go
     browser.enable_interface(IfKind::LoopbackV4).unwrap();
     let (ipp, ipps) = (browser.browse("_ipp._tcp.local.").unwrap(), browser.browse("_ipps._tcp.local.").unwrap());
     let begun = Instant::now();
-    let (mut child, printers) = simulate(port, 5, dir.path()).await;
+    // Five of them speak IPP; the old laser does not and is not announced at all.
+    let (mut child, printers) = simulate(port, 6, dir.path()).await;
     let ready = begun.elapsed();
     let (plain, tls) = (resolved(&ipp, 5).await, resolved(&ipps, 5).await);
     println!("5 printers: process ready after {ready:?}, all resolved after {:?}", begun.elapsed());
-    for printer in &printers {
+    for printer in printers.iter().filter(|printer| printer["profile"] != "old-mono") {
         let text = |key: &str| printer[key].as_str().unwrap();
         for (found, kind) in [(&plain, "_ipp"), (&tls, "_ipps")] {
             let service = &found[&format!("{}.{kind}._tcp.local.", text("name"))];
@@ -72,7 +76,7 @@ async fn printers_at_several_addresses_are_found_from_another_process_and_say_go
             assert_eq!(txt("ty"), format!("{} {}", text("make"), text("model")));
             assert_eq!((txt("txtvers"), txt("priority"), txt("TLS")), ("1", "30", "1.3"));
             assert!(txt("pdl").contains("application/pdf") && txt("adminurl").starts_with("http://"));
-            assert_eq!(txt("Color"), if text("profile") == "office-colour" { "T" } else { "F" });
+            assert_eq!(txt("Color"), if COLOUR.contains(&text("profile")) { "T" } else { "F" });
         }
     }
     let mut kill = Command::new("kill");
@@ -143,7 +147,9 @@ async fn avahi_finds_the_printers() {
         eprintln!("SKIPPED: no network namespace can be made here (needs root)");
         return;
     }
-    for service in ["_ipps._tcp", "_print._sub._ipp._tcp"] {
+    for (service, key) in
+        [("_ipps._tcp", "address"), ("_print._sub._ipp._tcp", "address"), ("_pdl-datastream._tcp", "appsocket")]
+    {
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new("unshare");
         command.args(namespace).args(["sh", "-c", AVAHI, "sh"]).arg(dir.path());
@@ -155,7 +161,7 @@ async fn avahi_finds_the_printers() {
         let ready: Value = serde_json::from_str(&ready).unwrap();
         for printer in ready["printers"].as_array().unwrap() {
             let value = |key: &str| printer[key].as_str().unwrap();
-            let (host, port) = value("address").split_once(':').unwrap();
+            let (host, port) = value(key).split_once(':').unwrap();
             let line = text.lines().find(|line| {
                 line.starts_with("=;lo;IPv4;") && line.contains(&format!(";{};{host};{port};", value("host")))
             });
@@ -163,4 +169,40 @@ async fn avahi_finds_the_printers() {
             assert!(line.contains(&format!("\"UUID={}\"", value("uuid"))), "{line}");
         }
     }
+}
+
+/// What another printer's UUID looks like to a browser: the record is replaced, and comes back when the fault goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_announces_the_uuid_of_another() {
+    let (port, dir) = (free_port(), tempfile::tempdir().unwrap());
+    let specs =
+        ["Right", "Clone"].map(|name| PrinterSpec::new(name, [127, 0, 84, 50 + u8::from(name == "Clone")].into()));
+    let mdns = Mdns { interfaces: Interfaces::Loopback, port };
+    let config = crate::office::config(specs.to_vec(), dir.path());
+    let office = Office::start(OfficeConfig { mdns: Some(mdns), ..config }).await.unwrap();
+    let browser = ServiceDaemon::new_with_port(port).unwrap();
+    browser.disable_interface(IfKind::All).unwrap();
+    browser.enable_interface(IfKind::LoopbackV4).unwrap();
+    let events = browser.browse("_ipp._tcp.local.").unwrap();
+    let shows = async |uuid: &str| {
+        let wait = async {
+            loop {
+                if let ServiceEvent::ServiceResolved(service) = events.recv_async().await.expect("the daemon runs")
+                    && service.get_fullname().starts_with("Clone.")
+                    && service.get_property_val_str("UUID") == Some(uuid)
+                {
+                    return;
+                }
+            }
+        };
+        timeout(DEADLINE, wait).await.unwrap_or_else(|_| panic!("{uuid} is not announced"));
+    };
+    let infos = office.printers();
+    shows(&infos[1].uuid).await;
+    office.set_fault("Clone", "clone-uuid-of:Right".parse().unwrap()).unwrap();
+    shows(&infos[0].uuid).await;
+    office.clear_fault("Clone", None).unwrap();
+    shows(&infos[1].uuid).await;
+    browser.shutdown().unwrap();
+    office.shutdown().await;
 }

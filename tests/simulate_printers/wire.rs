@@ -147,7 +147,7 @@ async fn what_is_no_ipp_is_refused_politely() {
     lab.office.shutdown().await;
 }
 
-async fn fingerprint(address: SocketAddr) -> String {
+pub(crate) async fn fingerprint(address: SocketAddr) -> String {
     let mut command = Command::new("sh");
     let script =
         "openssl s_client -connect \"$0\" </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256 -subject";
@@ -233,8 +233,9 @@ async fn the_command_says_where_it_is_and_ends_on_sigterm() {
     let line = timeout(DEADLINE, lines.next_line()).await.unwrap().unwrap().unwrap();
     let ready: Value = serde_json::from_str(&line).unwrap();
     let names: Vec<&str> = ready["printers"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["Colour", "Reception", "Labels", "Colour 2"]);
-    assert!(ready["printers"][3]["uris"].as_str().unwrap().starts_with("ipps://127.0.85.4:"));
+    assert_eq!(names, ["Colour", "Reception", "Labels", "Archive"]);
+    assert!(ready["printers"][2]["uris"].as_str().unwrap().starts_with("ipps://127.0.85.3:"));
+    assert!(ready["printers"][3]["uri"].as_str().unwrap().starts_with("socket://127.0.85.4:"));
     let mut kill = Command::new("kill");
     kill.args(["-TERM", &child.id().unwrap().to_string()]);
     assert!(run(kill).await.status.success());

@@ -1,6 +1,9 @@
 //! The objects of a simulated printer follow its state.
 
 use crate::tools::{Lab, error, get, octets, printer, run, text, walk};
+use printgate::simulate::{Order, printers_of, profiles};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 
 const ERROR_STATE: &str = "1.3.6.1.2.1.25.3.5.1.2.1";
 const PRINTER_STATUS: &str = "1.3.6.1.2.1.25.3.5.1.1.1";
@@ -86,7 +89,7 @@ async fn who_it_is_stands_where_others_have_it() {
 
 #[tokio::test]
 async fn every_profile_walks_to_its_end_in_order() {
-    for profile in printgate::simulate::profiles::PROFILES {
+    for profile in profiles::PROFILES {
         let lab = printer(profile.key, |_| {}).await;
         let Some(agent) = lab.office.printers()[0].snmp else { continue };
         // snmpwalk itself complains of identifiers that do not increase.
@@ -146,11 +149,82 @@ async fn a_small_agent_says_too_big_and_a_walk_still_works() {
 async fn a_printer_that_is_off_is_silent_and_comes_back_at_the_same_port_with_a_new_clock() {
     let lab = printer("office-colour", |_| {}).await;
     let agent = lab.agent();
+    let up_time = async || get(agent, "1.3.6.1.2.1.1.3.0").await.parse::<u32>().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while up_time().await < 50 {
+        assert!(std::time::Instant::now() < deadline, "its clock does not go");
+    }
     lab.office.power_off("P").await.unwrap();
     let told =
         error(&run("snmpget", &["-v2c", "-c", "public", "-t", "0.2", "-r", "0"], agent, &["1.3.6.1.2.1.1.3.0"]).await);
     assert!(told.contains("Timeout") || told.contains("refused"), "{told}");
+    let on = std::time::Instant::now();
     lab.office.power_on("P").await.unwrap();
     assert_eq!(lab.agent(), agent);
-    assert!(get(agent, "1.3.6.1.2.1.1.3.0").await.contains('('));
+    let (up, elapsed) = (u128::from(up_time().await) * 10, on.elapsed().as_millis());
+    assert!(up <= elapsed, "it counts from 0 again: up {up} ms, {elapsed} ms after it was switched on");
+}
+
+#[tokio::test]
+async fn printers_behind_a_print_server_are_rows_of_one_agent() {
+    let printers = printers_of(3, profiles::profile("print-server"), [127, 0, 85, 30].into());
+    let names: Vec<String> = printers.iter().map(|spec| spec.name.clone()).collect();
+    let lab = crate::tools::office(printers).await;
+    let agent = lab.agent();
+    let walked = walk_v1(agent, "1.3.6.1.2.1").await;
+    let of_kind = |(oid, value): (&String, &String)| {
+        let row = oid.strip_prefix("1.3.6.1.2.1.25.3.2.1.2.")?;
+        (value == "OID: .1.3.6.1.2.1.25.3.1.5").then(|| row.to_owned())
+    };
+    let devices: Vec<String> = walked.iter().filter_map(of_kind).collect();
+    assert_eq!(devices, ["1", "2", "3"]);
+    let told: BTreeSet<&String> = (1..=3).map(|device| &walked[&format!("1.3.6.1.2.1.43.5.1.1.16.{device}")]).collect();
+    assert_eq!(told.len(), 3, "each has its name: {told:?}");
+
+    // What is wrong with one is told of that one.
+    lab.office.set_fault(&names[1], "out-of-paper".parse().unwrap()).unwrap();
+    let walked = walk_v1(agent, "1.3.6.1.2.1").await;
+    let state = |device: u32| octets(&walked[&format!("1.3.6.1.2.1.25.3.5.1.2.{device}")])[0] & 0x40;
+    assert_eq!([state(1), state(2), state(3)], [0, 0x40, 0]);
+    let alerts: Vec<_> = walked.keys().filter(|oid| oid.starts_with("1.3.6.1.2.1.43.18.1.1.7.")).collect();
+    assert!(alerts.iter().any(|oid| oid.starts_with("1.3.6.1.2.1.43.18.1.1.7.2.")), "{alerts:?}");
+    assert_eq!(walked.keys().filter(|oid| oid.starts_with("1.3.6.1.2.1.43.10.2.1.4.")).count(), 3);
+}
+
+async fn walk_v1(agent: SocketAddr, oid: &str) -> BTreeMap<String, String> {
+    let output = run("snmpwalk", &["-v1", "-c", "public"], agent, &[oid]).await;
+    assert!(output.status.success(), "{}", error(&output));
+    crate::tools::lines(&output).into_iter().collect()
+}
+
+#[tokio::test]
+async fn a_sleeping_printer_is_silent_slow_or_stale_as_its_kind_is() {
+    let quick = ["-v2c", "-c", "public", "-t", "0.3", "-r", "0"];
+    // Says nothing.
+    let lab = printer("inkjet", |_| {}).await;
+    lab.office.order("P", Order::Sleep).await.unwrap();
+    let told = error(&run("snmpget", &quick, lab.agent(), &["1.3.6.1.2.1.1.5.0"]).await);
+    assert!(told.contains("Timeout"), "{told}");
+    lab.office.order("P", Order::Wake).await.unwrap();
+    get(lab.agent(), "1.3.6.1.2.1.1.5.0").await;
+
+    // Answers late, and does not know of the door that was opened meanwhile.
+    let lab = printer("mono-laser", |_| {}).await;
+    let cover = "1.3.6.1.2.1.43.6.1.1.3.1.1";
+    assert_eq!(get(lab.agent(), cover).await, "INTEGER: 4");
+    lab.office.order("P", Order::Sleep).await.unwrap();
+    let told = error(&run("snmpget", &quick, lab.agent(), &[cover]).await);
+    assert!(told.contains("Timeout"), "{told}");
+    set(&lab, "door-open").await;
+    assert_eq!(get(lab.agent(), cover).await, "INTEGER: 4");
+    lab.office.order("P", Order::Wake).await.unwrap();
+    assert_eq!(get(lab.agent(), cover).await, "INTEGER: 3");
+
+    // Answers as ever, and says that it is on standby: running and other.
+    let lab = printer("office-colour", |_| {}).await;
+    set(&lab, "toner-level:yellow:60").await;
+    assert_eq!(get(lab.agent(), PRINTER_STATUS).await, "INTEGER: 3");
+    lab.office.order("P", Order::Sleep).await.unwrap();
+    assert_eq!(get(lab.agent(), PRINTER_STATUS).await, "INTEGER: 1");
+    assert_eq!(get(lab.agent(), DEVICE_STATUS).await, "INTEGER: 2");
 }

@@ -35,7 +35,8 @@ pub(crate) async fn run(command: &str, options: &[&str], agent: SocketAddr, oids
 pub(crate) fn lines(output: &Output) -> Vec<(String, String)> {
     let text = String::from_utf8_lossy(&output.stdout);
     let mut lines: Vec<(String, String)> = Vec::new();
-    for line in text.lines() {
+    // Version 1 says so at the end of a walk, in a line of its own.
+    for line in text.lines().filter(|line| *line != "End of MIB") {
         match line.strip_prefix('.').and_then(|line| line.split_once(" = ")) {
             Some((oid, value)) => lines.push((oid.to_owned(), value.trim().to_owned())),
             None => {
@@ -84,7 +85,7 @@ pub(crate) fn octets(value: &str) -> Vec<u8> {
 /// An office whose files go when it goes.
 pub(crate) struct Lab {
     pub(crate) office: Office,
-    pub(crate) dir: TempDir,
+    _dir: TempDir,
 }
 
 impl Lab {
@@ -106,7 +107,7 @@ pub(crate) async fn printer(profile: &str, change: impl FnOnce(&mut PrinterSpec)
 pub(crate) async fn office(printers: Vec<PrinterSpec>) -> Lab {
     let dir = tempfile::tempdir().unwrap();
     let office = Office::start(config(printers, dir.path())).await.unwrap();
-    Lab { office, dir }
+    Lab { office, _dir: dir }
 }
 
 fn config(printers: Vec<PrinterSpec>, dir: &Path) -> OfficeConfig {

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 /// Arguments.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Args {
+#[group(skip)]
+pub(super) struct LabArgs {
     /// Which runtime to be: lite or classic.
     #[arg(long, value_name = "RUNTIME", default_value = "lite")]
-    profile: Profile,
+    pub(super) profile: Profile,
     /// Run the component of this recipe; its files are made below --dir.
     #[arg(long, value_name = "RECIPE", requires = "artifacts")]
     run: Option<PathBuf>,
@@ -31,12 +32,12 @@ pub(super) struct Args {
     /// No quotas of AWS, for benchmarks.
     #[arg(long)]
     no_quotas: bool,
-    /// Only this thing is registered (may be given several times); without it every name is.
+    /// Only this thing may have shadows (may be given several times); without it every thing may, as on AWS.
     #[arg(long, value_name = "NAME")]
     registered_thing: Vec<String>,
 }
 
-impl Args {
+impl LabArgs {
     pub(super) fn runs_component(&self) -> bool {
         self.run.is_some()
     }
@@ -44,13 +45,13 @@ impl Args {
 
 /// The arguments, read and checked.
 pub(super) struct Prepared {
-    args: Args,
+    args: LabArgs,
     recipe: Option<Recipe>,
     script: Script,
 }
 
 impl Prepared {
-    pub(super) fn new(args: Args) -> anyhow::Result<Self> {
+    pub(super) fn new(args: LabArgs) -> anyhow::Result<Self> {
         let recipe = args.run.as_ref().map(|path| Recipe::load(path, args.profile, architecture())).transpose()?;
         let script = match &args.script {
             None => Script::default(),

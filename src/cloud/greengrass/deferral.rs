@@ -12,6 +12,7 @@
 //!
 //! Nucleus classic only. Whether the runtime asks at all is found out by the link, once.
 
+use super::error::clean;
 use super::link::Link;
 use super::operations::PreUpdate;
 use std::collections::VecDeque;
@@ -38,10 +39,15 @@ pub async fn run(
         let pause = deferrals.answer(&update.deployment, transfers, Instant::now());
         let message = match (transfers, pause) {
             (0, _) => "no document is being sent".to_owned(),
-            (_, Some(_)) => format!("{transfers} documents are being sent to printers"),
-            (_, None) => format!("{transfers} documents are being sent, but the update has waited long enough"),
+            (_, Some(_)) => format!("documents on their way to printers: {transfers}"),
+            (_, None) => format!("waited long enough; documents still on their way to printers: {transfers}"),
         };
-        tracing::info!(deployment = update.deployment, deferred = pause.is_some(), message, "an update is announced");
+        tracing::info!(
+            deployment = clean(&update.deployment),
+            deferred = pause.is_some(),
+            message,
+            "an update is announced"
+        );
         let recheck = u64::try_from(pause.unwrap_or_default().as_millis()).unwrap_or_default();
         if let Err(error) = link.defer_component_update(&update.deployment, &message, recheck).await {
             // It goes on by itself after its time-out.

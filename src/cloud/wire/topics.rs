@@ -196,6 +196,12 @@ impl Topics {
         self.of(printer, "echo")
     }
 
+    /// Whether a topic is that of a printer's probe.
+    pub fn is_printer_probe(&self, topic: &str) -> bool {
+        let is_echo = matches!(self.parse(topic), Some(Inbound::Echo { printer: Some(_) }));
+        self.shared && is_echo && topic.ends_with("/echo")
+    }
+
     /// How every topic of a printer begins. `printer` is text that was a valid id.
     pub fn printer_prefix(&self, printer: &str) -> String {
         self.of(printer, "")

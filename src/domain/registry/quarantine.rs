@@ -95,9 +95,17 @@ pub(super) fn shares_address(a: &Endpoint, b: &Endpoint) -> bool {
     a.addresses.iter().any(|address| b.addresses.contains(address))
 }
 
-/// Whether two records are of two devices, by more than the spelling of the model.
-pub(super) fn contradicts(a: &Evidence, b: &Evidence) -> bool {
-    matches!(identity::same_device(a, b), Verdict::Different(reason) if reason != Reason::Model)
+/// Whether what an agent at a device's address says is of another device. Makers are no ground: a printer sold under
+/// several names has its real maker's agent. Nor is the spelling of the model.
+pub fn contradicts(a: &Evidence, b: &Evidence) -> bool {
+    match identity::same_device(a, b) {
+        Verdict::Same(_) | Verdict::Open | Verdict::Different(Reason::Model) => false,
+        Verdict::Different(Reason::Serial) => {
+            let serial = |e: &Evidence| identity::canonical(e).serial;
+            serial(a) != serial(b)
+        }
+        Verdict::Different(_) => true,
+    }
 }
 
 pub(super) fn overlaps(a: &[KnownEndpoint], b: &[KnownEndpoint]) -> bool {

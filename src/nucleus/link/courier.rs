@@ -14,7 +14,7 @@ use tokio::time::Instant;
 /// How long a component that does not read may hold up everybody, before its messages are thrown away.
 const STALL: Duration = Duration::from_secs(5);
 /// How long messages are held to be reordered.
-const HOLD: Duration = Duration::from_millis(500);
+const HOLD: Duration = Duration::from_secs(1);
 /// Late messages that wait; more stay on the connection.
 const WAITING: usize = 10_000;
 
@@ -43,6 +43,8 @@ pub(super) async fn carry(inner: &Inner, mut arrivals: mpsc::Receiver<Inbound>) 
         };
         let now = Instant::now();
         if let Some(message) = arrived {
+            // Asked for again: it may have changed while nothing came.
+            let window = inner.settings.faults.window();
             let copies = inner.settings.faults.inbound(&message.topic, &message.payload);
             if held.is_empty() {
                 held_until = now + HOLD;

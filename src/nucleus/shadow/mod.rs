@@ -2,8 +2,9 @@
 //!
 //! Serves `$aws/things/{thing}/shadow` (classic) and `$aws/things/{thing}/shadow/name/{shadow}` (named) of any thing
 //! with `get`, `update`, `delete` → `accepted`, `rejected`, and for updates `delta` and `documents`. The documents live
-//! in memory; [`document`] has their rules. [`Things`] says which things exist; a request for another one is rejected
-//! with 404 "Thing not found" ("Device Shadow error messages", AWS IoT developer guide).
+//! in memory; [`document`] has their rules. As on AWS a thing need not be registered to have shadows (aws-sdk-java issues
+//! 626 and 1246, aws-sdk-js issue 4372). [`Things::Only`] is stricter: a request for another thing is rejected with 404
+//! "Thing not found", an answer that AWS documents ("Device Shadow error messages") and that finds wrong names in tests.
 //!
 //! With quotas: a request takes a while, of a thing at most 10 are under way and 20 a second are begun; more are
 //! rejected with 429. AWS counts those under way per thing and connection; here, behind the broker, per thing.
@@ -26,13 +27,13 @@ use std::time::{Duration, Instant};
 /// Shadows kept, deleted ones included; the next new one is answered 429.
 pub const MAX_SHADOWS: usize = 10_000;
 
-/// Which things are registered.
+/// Which things may have shadows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Things {
-    /// Whatever name is used: as with automatic registration.
+    /// All, as on AWS.
     #[default]
     Any,
-    /// These only.
+    /// These only; for others the answer is 404.
     Only(BTreeSet<String>),
 }
 

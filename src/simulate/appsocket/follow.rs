@@ -137,14 +137,14 @@ impl PjlJob {
     }
 }
 
-/// Impressions of a job, and its end once it has one. A job that the device has forgotten already is looked for on paper.
+/// Impressions of a job, as the printer tells them, and its end once it has one. A job that the device has forgotten already is looked for on paper.
 fn progress(device: &Device, id: i32, seen: u32) -> (u32, Option<End>) {
     if let Some(job) = device.jobs.get(&id) {
         let end = match job.stage {
             Stage::Done { end, .. } => Some(end),
             _ => None,
         };
-        return (job.impressions_done, end);
+        return (u32::try_from(device.told_of_job(job)).unwrap_or(u32::MAX), end);
     }
     match device.printed.iter().rev().find(|printed| printed.job_id == id) {
         Some(printed) if matches!(printed.outcome, Outcome::Completed | Outcome::Partial) => {

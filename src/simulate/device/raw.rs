@@ -1,7 +1,7 @@
 //! What raw ports need of the device.
 
-use super::{Device, Stage};
-use crate::simulate::paper::Document;
+use super::{Device, End, Stage};
+use crate::simulate::paper::{Document, Outcome};
 use std::time::Instant;
 
 impl Device {
@@ -13,9 +13,11 @@ impl Device {
         job.documents = 1;
         job.impressions_done = job.impressions();
         let (impressions, sheets) = (job.impressions_done, job.sheets(job.impressions_done));
-        // `power_off` writes it down.
-        job.stage = Stage::Printing { document, next_page: Instant::now() };
+        let now = Instant::now();
+        job.stage = Stage::Printing { document, next_page: now };
         self.impressions += i64::from(impressions);
         self.sheets += i64::from(sheets);
+        self.stop(id, Outcome::PowerOff);
+        self.end(id, End::Aborted("submission-interrupted"), now);
     }
 }

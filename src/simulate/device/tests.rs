@@ -157,3 +157,75 @@ proptest! {
 fn completed(device: &Device) -> Vec<i32> {
     device.printed.iter().filter(|line| line.outcome == Outcome::Completed).map(|line| line.job_id).collect()
 }
+
+/// Faults that raise alerts, as a printer with everything can have them.
+const TROUBLES: [&str; 9] = [
+    "out-of-paper",
+    "jam",
+    "door-open",
+    "waste-full",
+    "staples-empty",
+    "sheets:5",
+    "toner-level:black:0",
+    "toner-level:black:5",
+    "toner-level:cyan:3:2",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
+
+    /// The alert table has a row for each problem and no other; indices rise; the counters count what is raised and
+    /// cleared; the printer is stopped if and only if something critical is in the table.
+    #[test]
+    fn the_alert_table_follows_what_is_wrong(steps in prop::collection::vec((0..TROUBLES.len() + 1, 0..1_500u64), 1..40)) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut now = Instant::now();
+        let mut device = device(dir.path(), now);
+        device.profile = profiles::profile("mfp").unwrap();
+        device.condition = Condition::new(device.profile);
+        let (mut events, mut critical, mut last) = (0, 0, 0);
+        let mut rows: Vec<u32> = Vec::new();
+        for (which, millis) in steps {
+            match TROUBLES.get(which).map(|text| text.parse::<Fault>().unwrap()) {
+                None => device.faults.clear_all(),
+                Some(fault) if device.faults.has(&fault) => drop(device.faults.clear(&fault.to_string())),
+                Some(fault) => device.faults.set(fault),
+            }
+            now += Duration::from_millis(millis);
+            device.advance(now);
+            let view = device.view(now);
+            let indices: Vec<u32> = view.alerts.iter().map(|alert| alert.index).collect();
+            prop_assert!(indices.is_sorted_by(|a, b| a < b), "{indices:?}");
+            let raised: Vec<_> = view.alerts.iter().filter(|alert| !rows.contains(&alert.index)).collect();
+            prop_assert!(raised.iter().all(|alert| alert.index > last), "no index comes again");
+            events += u32::try_from(raised.len() + rows.iter().filter(|row| !indices.contains(row)).count()).unwrap();
+            critical += u32::try_from(raised.iter().filter(|alert| alert.severity == 3).count()).unwrap();
+            last = indices.iter().copied().max().unwrap_or(last).max(last);
+            rows = indices;
+            prop_assert_eq!((view.alert_events, view.critical_events), (events, critical));
+            prop_assert_eq!(view.alerts.len(), device.problems().len());
+            prop_assert_eq!(view.state == 5, view.alerts.iter().any(|alert| alert.severity == 3));
+            // The view tells the same with and without the device having been moved on.
+            prop_assert_eq!(device.view(now), view);
+        }
+        device.faults.clear_all();
+        device.advance(now);
+        prop_assert!(device.view(now).alerts.is_empty());
+    }
+}
+
+#[test]
+fn it_sleeps_after_the_time_of_its_kind_and_a_job_keeps_it_awake() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = Instant::now();
+    let mut device = device(dir.path(), now);
+    let after = device.profile.sleeps_after.unwrap();
+    assert!(!device.view(now + after - Duration::from_secs(1)).asleep);
+    let later = now + after;
+    assert!(device.view(later).asleep);
+    let job = device.create(ticket(1), later).unwrap();
+    assert!(!device.view(later + 2 * after).asleep, "a job waits");
+    device.cancel(job, later).unwrap();
+    assert!(!device.view(later).asleep);
+    assert!(device.view(later + after).asleep);
+}

@@ -80,12 +80,12 @@ impl Faults {
         })
     }
 
-    /// A connection was reset at its byte.
-    pub(in crate::simulate) fn used_drop_at(&mut self) {
+    /// Whether a connection that came to its byte is to be reset; counts as one use.
+    pub(in crate::simulate) fn used_drop_at(&mut self) -> bool {
         self.use_up(|fault| match fault {
             Fault::DropAt { times, .. } => Some(times),
             _ => None,
-        });
+        })
     }
 
     /// Seconds by which answers are late.

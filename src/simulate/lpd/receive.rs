@@ -73,8 +73,8 @@ impl Receiving {
                     if self.control.replace(control).is_some() {
                         self.print_rest();
                     }
-                    self.print_named();
-                    self.wire.received().await?;
+                    let last = self.print_named();
+                    self.wire.received(last).await?;
                 }
                 Subcommand::Data { size, name } => {
                     self.wire.octet(0).await?;
@@ -83,8 +83,11 @@ impl Receiving {
                         self.wire.octet(2).await?;
                         return Ok(false);
                     }
-                    self.print_named();
-                    self.wire.received().await?;
+                    let last = self.print_named() || size == Size::ToTheEnd;
+                    if size == Size::ToTheEnd {
+                        self.print_rest();
+                    }
+                    self.wire.received(last).await?;
                     if size == Size::ToTheEnd {
                         return Ok(true);
                     }
@@ -178,9 +181,10 @@ impl Receiving {
         Ok(())
     }
 
-    /// Prints the documents that the control file names.
-    fn print_named(&mut self) {
-        let Some(control) = &self.control else { return };
+    /// Prints the documents that the control file names; true when there was one.
+    fn print_named(&mut self) -> bool {
+        let Some(control) = &self.control else { return false };
+        let before = self.held.len();
         let held = std::mem::take(&mut self.held);
         for (job, document, name) in held {
             match control.files.iter().find(|file| file.name == name) {
@@ -188,6 +192,7 @@ impl Receiving {
                 None => self.held.push((job, document, name)),
             }
         }
+        self.held.len() < before
     }
 
     /// Prints what no control file names.

@@ -45,6 +45,7 @@ impl Default for Access {
 }
 
 /// One user of the User-based Security Model (RFC 3414).
+#[derive(Clone)]
 pub struct User {
     name: String,
     auth: Option<(AuthProtocol, String)>,

@@ -21,8 +21,8 @@ use bytes::Bytes;
 use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,7 @@ use tokio_util::task::TaskTracker;
 
 /// Longest datagram.
 const LONGEST_DATAGRAM: usize = 65_535;
-/// Datagrams of one agent in a row before others get their turn.
+/// Datagrams of one agent in a row before it asks whether there are more, which lets others have their turn.
 const IN_A_ROW: usize = 32;
 /// Answers that wait to be sent late; more are lost.
 const MAX_LATE: usize = 256;
@@ -55,6 +55,8 @@ pub(super) struct Agent {
     kind: Option<&'static Kind>,
     longest: usize,
     engine: Option<Engine>,
+    /// What was answered from last, of kinds that need it ([`Kind::stale`]).
+    last: Mutex<Vec<Moment>>,
     late: AtomicUsize,
 }
 
@@ -72,15 +74,18 @@ impl Agent {
                 let kind = Moment::kind_of(device.profile);
                 (device.profile.services.snmp, Some(kind), kind.enterprise, device.view(now).mac, kind.longest)
             }
-            Source::Recorded(..) => {
+            Source::Recorded(_, shared) => {
                 let mut mac = [2, 0, 0, 0, 0, 0];
-                let _ = getrandom::fill(mac.get_mut(1..).unwrap_or_default());
+                match shared {
+                    Some(shared) => mac = shared.device().view(now).mac,
+                    None => getrandom::fill(mac.get_mut(1..).unwrap_or_default()).unwrap_or_default(),
+                }
                 (Snmp::V3, None, 32_473, mac, RECORDED_LONGEST)
             }
         };
         let engine = (versions == Snmp::V3 && !access.users.is_empty())
             .then(|| Engine::new(enterprise, mac, access.users.clone(), longest, now));
-        Agent { source, access, versions, kind, longest, engine, late: AtomicUsize::new(0) }
+        Agent { source, access, versions, kind, longest, engine, last: Mutex::default(), late: AtomicUsize::new(0) }
     }
 
     /// Answers until the power goes.
@@ -108,7 +113,6 @@ impl Agent {
                     Err(_) => {}
                 }
             }
-            tokio::task::yield_now().await;
         }
     }
 
@@ -275,15 +279,37 @@ impl Agent {
         Some(reply)
     }
 
+    /// What is there to answer from: of a sleeping printer whose card knows nothing new, what it was when it was asked
+    /// last; only the clock goes on.
+    fn awake(&self, now: Vec<Moment>) -> Vec<Moment> {
+        let stale = self.kind.is_some_and(|kind| kind.stale) && now.iter().any(|moment| moment.view.asleep);
+        if !stale {
+            return now;
+        }
+        let mut last = std::mem::take(&mut *self.last.lock().unwrap_or_else(PoisonError::into_inner));
+        if last.len() != now.len() {
+            return now;
+        }
+        for (old, new) in last.iter_mut().zip(&now) {
+            old.view.up_time_ticks = new.view.up_time_ticks;
+        }
+        last
+    }
+
     fn with_objects<T>(&self, context: &str, now: Instant, ask: impl FnOnce(&dyn Objects) -> Option<T>) -> Option<T> {
         match &self.source {
             Source::Recorded(recording, _) => ask(recording.context(context)?),
             Source::Live(shared) => {
                 let kind = self.kind?;
                 let behind = shared.behind_address();
-                let moments: Vec<Moment> = behind.iter().map(|shared| moment(shared, kind, now)).collect();
+                let moments = behind.iter().map(|shared| moment(shared, kind, now)).collect();
+                let moments = self.awake(moments);
                 let layout = Layout::of(&moments);
-                ask(&Printers { layout: &layout, moments: &moments })
+                let answer = ask(&Printers { layout: &layout, moments: &moments });
+                if kind.stale {
+                    *self.last.lock().unwrap_or_else(PoisonError::into_inner) = moments;
+                }
+                answer
             }
         }
     }
@@ -298,7 +324,7 @@ fn moment(shared: &Shared, kind: &'static Kind, now: Instant) -> Moment {
         "MFG:{};MDL:{};CMD:{};CLS:PRINTER;DES:{} {};SN:{};",
         view.make, view.model, profile.commands, view.make, view.model, view.serial
     );
-    Moment { view, profile, kind, uri: shared.reach.uri.clone(), device_id }
+    Moment { view, profile, kind, uri: shared.reach().uri, device_id }
 }
 
 /// What the faults make of an answer before it is encoded.
@@ -334,3 +360,6 @@ fn noise(length: usize) -> Bytes {
     let _ = getrandom::fill(noise.get_mut(1..).unwrap_or_default());
     noise.into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,8 @@ pub(super) struct Kind {
     pub(super) card: Option<&'static str>,
     /// Contexts in which it serves the same objects, besides the nameless one.
     pub(super) contexts: &'static [&'static str],
+    /// Tells what it knew last while the printer sleeps: the card is awake, the printer behind it is not asked.
+    pub(super) stale: bool,
     /// Leaves prtGeneralSerialNumber empty.
     pub(super) hides_serial: bool,
     /// Its private objects.
@@ -73,6 +75,7 @@ static HP: Kind = Kind {
     error_state: ErrorState::Two,
     card: None,
     contexts: &["Jetdirect"],
+    stale: false,
     hides_serial: false,
     vendor: &[
         (&[11, 2, 3, 9, 1, 1, 7, 0], Private::DeviceId),
@@ -93,6 +96,7 @@ static JETDIRECT: Kind = Kind {
     error_state: ErrorState::One,
     card: Some("HP ETHERNET MULTI-ENVIRONMENT,ROM A.08.32,JETDIRECT,JD33,EEPROM"),
     contexts: &[],
+    stale: false,
     hides_serial: true,
     vendor: &[
         (&[11, 2, 3, 9, 1, 1, 7, 0], Private::DeviceId),
@@ -111,6 +115,7 @@ static KYOCERA: Kind = Kind {
     error_state: ErrorState::Two,
     card: None,
     contexts: &[],
+    stale: true,
     hides_serial: false,
     vendor: &[
         (&[1347, 40, 10, 1, 1, 5, 1], Private::Name),
@@ -130,6 +135,7 @@ static BROTHER: Kind = Kind {
     error_state: ErrorState::One,
     card: Some("NC-8300h, Firmware Ver."),
     contexts: &[],
+    stale: true,
     hides_serial: true,
     vendor: &[
         (&[2435, 2, 3, 9, 1, 1, 7, 0], Private::DeviceId),
@@ -151,6 +157,7 @@ static ZEBRA: Kind = Kind {
     error_state: ErrorState::Needed,
     card: None,
     contexts: &[],
+    stale: false,
     hides_serial: true,
     vendor: &[
         (&[10642, 1, 1, 0], Private::Model),
@@ -171,6 +178,7 @@ static EPSON: Kind = Kind {
     error_state: ErrorState::Needed,
     card: Some("EPSON Built-in 11b/g/n Print Server"),
     contexts: &[],
+    stale: false,
     hides_serial: false,
     vendor: &[
         (&[11, 2, 3, 9, 1, 1, 7, 0], Private::DeviceId),
@@ -190,6 +198,7 @@ static PLAIN: Kind = Kind {
     error_state: ErrorState::Two,
     card: None,
     contexts: &[],
+    stale: false,
     hides_serial: false,
     vendor: &[],
 };

@@ -19,11 +19,13 @@ mod kind;
 mod message;
 mod objects;
 mod record;
+mod recorded;
 mod synthetic;
 mod usm;
 
 pub use access::{Access, DEFAULT_AUTH_PASSWORD, DEFAULT_PRIV_PASSWORD, User};
 pub use record::{BadLine, RecordError, Recording};
+pub use recorded::recorded_printers;
 
 use super::server::Shared;
 use agent::{Agent, Source};

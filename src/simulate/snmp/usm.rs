@@ -223,6 +223,9 @@ impl Engine {
         now: Instant,
     ) -> Option<Bytes> {
         let mut security = UsmSecurityParams::new(self.id.clone(), self.boots, self.time(now), user.clone()).ok()?;
+        if level.requires_auth() {
+            security = security.with_auth_placeholder(keys?.auth.mac_len()).ok()?;
+        }
         let mut data = scoped;
         if level.requires_priv() {
             let key = keys?.privacy.as_ref()?;
@@ -233,9 +236,6 @@ impl Engine {
             .ok()?;
             security = security.with_priv_params(salt).ok()?;
             data = cipher;
-        }
-        if level.requires_auth() {
-            security = security.with_auth_placeholder(keys?.auth.mac_len()).ok()?;
         }
         let security = security.encode().ok()?;
         let global = MsgGlobalData::new(id, self.longest, MsgFlags::new(level, false)).ok()?;

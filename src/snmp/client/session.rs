@@ -121,6 +121,7 @@ impl Session {
                     take(&mut walks, &open, variables, mib);
                 }
                 Err(error) if is_too_big(&error) && bulk && repetitions > 1 => repetitions /= 2,
+                Err(error) if is_too_big(&error) && bulk => bulk = false,
                 Err(error) if is_too_big(&error) && width > 1 => width = width.div_ceil(2),
                 Err(error) if is_too_big(&error) => close(&mut walks, &open),
                 // Some agents fail at GetBulk, or say nothing: in smaller steps, then.
