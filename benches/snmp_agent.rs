@@ -8,7 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a measurement that cannot be made ends")]
 
 use async_snmp::message::CommunityMessage;
-use async_snmp::pdu::Pdu;
+use async_snmp::pdu::{GetBulkPdu, Pdu};
 use async_snmp::{DecodeConfig, Oid, RequestPdu, Version};
 use printgate::simulate::{Office, OfficeConfig, PrinterSpec, profiles};
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
@@ -49,7 +49,8 @@ fn main() {
         "1.3.6.1.2.1.43.10.2.1.4.1.1",
         "1.3.6.1.2.1.43.11.1.1.9.1.1",
     ];
-    let bulk = Pdu::get_bulk(marked(0), 0, 20, vec![async_snmp::VarBind::null(oid("1.3.6.1.2.1.43.11"))]).unwrap();
+    let below = vec![async_snmp::VarBind::null(oid("1.3.6.1.2.1.43.11"))];
+    let bulk = GetBulkPdu::new(Version::V2c, marked(0), 0, 20, below).unwrap().into_raw();
     let one = get(&poll[..1]);
     let seven = get(&poll);
     for (what, pdu) in [("Get of 1 object", one), ("Get of 7 objects", seven), ("GetBulk of 20 objects", bulk)] {

@@ -64,7 +64,7 @@ enum Command {
     Nucleus(nucleus::Args),
     /// Run simulated printers on loopback addresses.
     #[cfg(feature = "lab")]
-    Simulate(simulate::Args),
+    Simulate(Box<simulate::Args>),
 }
 
 /// How a command ended.
@@ -114,7 +114,7 @@ pub fn main(cli: Cli) -> ExitCode {
             #[cfg(feature = "lab")]
             Command::Nucleus(args) => nucleus::run(args).await,
             #[cfg(feature = "lab")]
-            Command::Simulate(args) => simulate::run(args).await,
+            Command::Simulate(args) => simulate::run(*args).await,
         }
     });
     // Blocking threads (name look-ups, a stuck disk) never hold up the end.

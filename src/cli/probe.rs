@@ -56,7 +56,7 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn run(args: Args) -> anyhow::Result<Exit> {
-    super::start_logging("warn", false);
+    super::start_logging("warn,async_snmp=error", false);
     let scheme = args.printer.split_once("://").filter(|(scheme, _)| scheme.eq_ignore_ascii_case("snmp"));
     if let Some((_, authority)) = scheme {
         return snmp::run(authority, args.community, Duration::from_secs(args.timeout), args.json).await;

@@ -134,17 +134,11 @@ impl FromStr for TopicRoot {
     }
 }
 
-/// A checked template for the names of printers' things.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// A checked template for the names of printers' things; `{printer}` alone by default.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ThingName {
     before: String,
     after: String,
-}
-
-impl Default for ThingName {
-    fn default() -> Self {
-        Self { before: String::new(), after: String::new() }
-    }
 }
 
 impl ThingName {

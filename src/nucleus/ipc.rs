@@ -76,7 +76,6 @@ const GREETING: Duration = Duration::from_secs(10);
 pub(super) struct Shared {
     pub(super) thing_name: String,
     pub(super) profile: Profile,
-    pub(super) thing_name: String,
     pub(super) components: Components,
     pub(super) link: Link,
     pub(super) local: LocalBus,

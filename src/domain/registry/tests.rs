@@ -100,6 +100,68 @@ fn ipp_and_ipps_of_one_host_are_one_printer_and_tls_comes_first() {
     assert_eq!(effects, [Effect::Adopted(id)]);
 }
 
+/// A way to print without questions, as announced or listed.
+fn print_port(key: &str, kind: EndpointKind, host: &str, ip: u8, port: u16, path: &str) -> Sighting {
+    let mut s = sighting(key, kind, host, ip, Evidence::default());
+    (s.key, s.endpoint.port, s.endpoint.path) = (key.to_owned(), port, path.to_owned());
+    s
+}
+
+#[test]
+fn a_print_port_at_a_printers_address_is_that_printer_whichever_comes_first() {
+    let e = evidence(None, Some(uuid(1)));
+    let ipp = sighting("Laser", Ipp, "hp1.local", 1, e.clone());
+    let listed = print_port("list:1", EndpointKind::AppSocket, "10.0.0.1", 1, 9100, "");
+    let lpd = print_port("Other name._printer._tcp.local.", EndpointKind::Lpd, "hp1.local", 1, 515, "/auto");
+
+    let mut r = Registry::default();
+    let id = adopt(&mut r, &ipp, e.clone(), at(0));
+    assert_eq!(r.apply(found(&listed), at(1)), [Effect::Changed(id.clone())]);
+    assert_eq!(r.apply(found(&lpd), at(1)), [Effect::Changed(id.clone())]);
+    assert_eq!(r.get(&id).unwrap().preferred()[0].endpoint.kind, Ipp, "IPP before the ports that answer nothing");
+    assert_eq!(r.snmp_endpoint(&id).unwrap().key, ipp.key);
+
+    // The list first, with an agent that says nothing of who it is.
+    let mut r = Registry::default();
+    r.apply(found(&listed), at(0));
+    r.apply(Event::ProbeFailed { key: listed.key.clone() }, at(1));
+    let listed_id = r.owner(&listed.key).unwrap().clone();
+    r.apply(found(&ipp), at(2));
+    r.apply(answered(&ipp.key, e), at(3));
+    assert_eq!((r.owner(&ipp.key), r.printers().count()), (Some(&listed_id), 1));
+}
+
+#[test]
+fn the_agent_of_a_print_server_speaks_for_none_of_its_ports_and_queues() {
+    let mut r = Registry::default();
+    for (n, port) in [9100, 9101, 9102].into_iter().enumerate() {
+        let s = print_port(&format!("list:{n}"), EndpointKind::AppSocket, "10.0.0.5", 5, port, "");
+        r.apply(found(&s), at(0));
+        r.apply(Event::ProbeFailed { key: s.key.clone() }, at(1));
+    }
+    assert_eq!(r.printers().count(), 3, "three ports, three printers");
+    assert!(r.printers().all(|p| r.snmp_endpoint(&p.id).is_none()));
+    let queue = sighting("Q", Ipp, "cups.local", 6, evidence(None, Some(uuid(6))));
+    let queue = Sighting { endpoint: Endpoint { path: "/printers/q".into(), ..queue.endpoint.clone() }, ..queue };
+    let id = adopt(&mut r, &queue, Evidence::default(), at(2));
+    assert_eq!(r.snmp_endpoint(&id), None);
+}
+
+#[test]
+fn an_agent_that_says_little_leaves_the_id_to_what_the_printer_says_over_ipp() {
+    let mut r = Registry::default();
+    let raw = print_port("Laser._pdl-datastream._tcp.local.", EndpointKind::AppSocket, "hp1.local", 1, 9100, "");
+    let ipp = sighting("Laser", Ipp, "hp1.local", 1, Evidence::default());
+    r.apply(found(&raw), at(0));
+    r.apply(found(&ipp), at(0));
+    let weak = Evidence { make: Some("HP".into()), ..Evidence::default() };
+    let next = r.apply(answered(&raw.key, weak), at(1));
+    assert_eq!(next, [Effect::Probe { key: ipp.key.clone(), endpoint: ipp.endpoint.clone() }]);
+    r.apply(answered(&ipp.key, evidence(Some("PHB1234567"), None)), at(2));
+    let by_serial = identity::mint(&evidence(Some("PHB1234567"), None), &Fallback::default());
+    assert_eq!(r.owner(&raw.key), Some(&by_serial));
+}
+
 #[test]
 fn tls_that_failed_is_tried_again_after_half_an_hour() {
     let mut r = Registry::default();
