@@ -16,16 +16,12 @@ use crate::domain::job::judge::interrupted;
 use crate::domain::job::{Document, Event, Phase, Problem};
 use crate::jobs::Reach;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 /// News that may wait; what does not fit is told by later ones.
 const NEWS: usize = 64;
-/// How often and at what pause the end of an attempt is told to a book that refuses it.
-const LAST_WORD_TRIES: u32 = 10;
-const LAST_WORD_PAUSE: Duration = Duration::from_secs(1);
 
 /// A connection that waits for its first octet.
 pub(super) struct Ready {
@@ -173,14 +169,8 @@ impl Work {
             End::Refused(problem) => (Event::PrinterAborted { impressions: None, problem }, RestFor::Nothing),
             End::Unknown(why) => (Event::Lost { why }, RestFor::Backoff),
         };
-        // Nobody can ask for it later: a book that refuses for a moment must not make it unknown.
-        for _ in 0..LAST_WORD_TRIES {
-            if self.tell(event.clone()).await.is_ok() {
-                return Ok(rest);
-            }
-            tokio::time::sleep(LAST_WORD_PAUSE).await;
-        }
-        Err(Overtaken)
+        self.tell(event).await?;
+        Ok(rest)
     }
 
     /// Tells what happens meanwhile. What cannot be stored now does not stop the transfer: a cancel does that.
