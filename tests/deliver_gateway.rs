@@ -261,7 +261,8 @@ fn pjl_tells_pages_where_it_is_spoken_and_lpd_takes_copies() {
             heard.send((got, told)).unwrap();
         }
     });
-    let lpd = TcpListener::bind((ADDRESS, 0)).unwrap();
+    // At an address of its own: at one address it would be one printer.
+    let lpd = TcpListener::bind(("127.0.61.11", 0)).unwrap();
     let lpd_port = lpd.local_addr().unwrap().port();
     let server = std::thread::spawn(move || lpd_files(&mut lpd.accept().unwrap().0));
     let pcl = "application/vnd.hp-pcl";
@@ -270,8 +271,7 @@ fn pjl_tells_pages_where_it_is_spoken_and_lpd_takes_copies() {
         &[],
         &json!({"printers": {"list": [
             {"uri": format!("socket://{ADDRESS}:{pjl_port}"), "name": "Talks", "formats": [pcl, "application/vnd.hp-pjl"]},
-            {"uri": format!("lpd://127.0.61.10:{lpd_port}/lp"), "name": "Away", "formats": [pcl]},
-            {"uri": format!("lpd://{ADDRESS}:{lpd_port}/PASSTHRU"), "name": "Queue", "formats": [pcl]},
+            {"uri": format!("lpd://127.0.61.11:{lpd_port}/PASSTHRU"), "name": "Queue", "formats": [pcl]},
         ]}}),
     );
     let ticket = |job: &str, path: &str, document: &[u8]| {

@@ -266,10 +266,7 @@ impl HubState {
             location: printer.location.clone(),
             make_and_model: make_and_model.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" "),
             endpoints: printer.preferred().into_iter().map(|e| (e.endpoint.clone(), e.pin)).collect(),
-            formats: {
-                let raw = printer.endpoints.iter().filter(|e| !e.endpoint.kind.is_ipp() && !e.formats.is_empty());
-                raw.map(|e| (e.endpoint.clone(), e.formats.clone())).collect()
-            },
+            formats: printer.raw_formats(),
             status: state.status(),
             online: state.online(),
             error_code: state.error_code(),

@@ -280,8 +280,8 @@ impl Owner {
         for task in self.tasks.values().filter(|task| task.kind != Kind::Send) {
             task.cancel.cancel();
         }
-        // A job that the printer has whole needs us no more.
-        while self.tasks.keys().any(|id| self.job(id).is_some_and(|job| matches!(job.state, State::Sending { .. }))) {
+        // A job that the printer has whole needs us no more, where it can be asked for later.
+        while self.tasks.keys().any(|id| self.job(id).is_some_and(|job| job.state.needs_connection())) {
             tokio::select! {
                 Some(report) = self.reports.recv() => self.take_report(report).await,
                 Some(ended) = self.running.join_next() => self.task_ended(ended),
@@ -294,8 +294,7 @@ impl Owner {
     /// Tells how many documents are on their way: an update of components waits for them.
     fn tell_transfers(&self) {
         let sends = self.tasks.iter().filter(|(_, task)| task.kind == Kind::Send);
-        let under_way =
-            sends.filter(|(id, _)| self.job(id).is_some_and(|job| matches!(job.state, State::Sending { .. }))).count();
+        let under_way = sends.filter(|(id, _)| self.job(id).is_some_and(|job| job.state.needs_connection())).count();
         self.transfers.send_if_modified(|told| std::mem::replace(told, under_way) != under_way);
     }
 

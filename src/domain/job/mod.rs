@@ -202,6 +202,16 @@ impl State {
         matches!(self, State::Sending { .. } | State::Printing { .. } | State::Canceling { .. })
     }
 
+    /// Its outcome depends on a connection that is open now: a transfer, or over AppSocket and LPD the wait for its end,
+    /// which nobody can ask for later.
+    pub fn needs_connection(&self) -> bool {
+        match self {
+            State::Sending { .. } => true,
+            State::Printing { attempt, .. } => matches!(attempt.phase, Phase::Streaming { .. }),
+            _ => false,
+        }
+    }
+
     /// The attempt under way or open.
     pub fn attempt(&self) -> Option<&Attempt> {
         match self {

@@ -137,6 +137,12 @@ impl Printer {
         all
     }
 
+    /// The formats announced or configured for its AppSocket and LPD endpoints, where there are any.
+    pub fn raw_formats(&self) -> Vec<(Endpoint, Vec<String>)> {
+        let raw = self.endpoints.iter().filter(|e| !e.endpoint.kind.is_ipp() && !e.formats.is_empty());
+        raw.map(|e| (e.endpoint.clone(), e.formats.clone())).collect()
+    }
+
     /// Whether it has an endpoint that is announced and not known to fail.
     pub fn is_live(&self) -> bool {
         self.endpoints.iter().any(|e| !e.lost && e.failing_since.is_none())

@@ -152,11 +152,11 @@ impl Work {
         let end = loop {
             tokio::select! {
                 end = &mut sending => break end,
-                Some(item) = news.recv() => self.pass_on(item).await?,
+                Some(item) = news.recv() => self.pass_on(item).await,
             }
         };
         while let Ok(item) = news.try_recv() {
-            self.pass_on(item).await?;
+            self.pass_on(item).await;
         }
         let (event, rest) = match end {
             End::NothingSent(why) => (Event::NothingPrinted { why }, RestFor::Backoff),
@@ -173,8 +173,9 @@ impl Work {
         Ok(rest)
     }
 
-    async fn pass_on(&mut self, item: News) -> Result<(), Overtaken> {
-        match item {
+    /// Tells what happens meanwhile. What cannot be stored now does not stop the transfer: a cancel does that.
+    async fn pass_on(&mut self, item: News) {
+        let told = match item {
             News::Sent => self.tell(Event::Sent(None)).await,
             News::Reasons(reasons) => {
                 let known = self.job.pages.reported;
@@ -184,6 +185,9 @@ impl Work {
                 let reasons = self.job.reasons.clone();
                 self.progress(reasons, Some(pages)).await
             }
+        };
+        if told.is_err() {
+            tracing::debug!(job = self.job.id.as_str(), "news of a transfer could not be stored");
         }
     }
 
