@@ -18,7 +18,7 @@ const STORY: Duration = Duration::from_secs(120);
 /// From a signal to the end: the gateway's 4 s, and the rest.
 const END: Duration = Duration::from_secs(15);
 
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 16] = [
     "nucleus",
     "office",
     "gateway",
@@ -26,6 +26,9 @@ const STEPS: [&str; 13] = [
     "shadows",
     "submit",
     "printed",
+    "label",
+    "jam",
+    "unjammed",
     "cut",
     "outage",
     "restored",
@@ -109,7 +112,7 @@ fn every_step_happens_and_nothing_is_left() {
     assert_eq!((last["ok"].as_bool(), ended.code()), (Some(true), Some(0)));
     let detail = |name: &str| &steps.iter().find(|step| step["step"] == name).unwrap()["detail"];
 
-    assert_eq!(detail("printers")["printers"].as_object().unwrap().len(), 3);
+    assert_eq!(detail("printers")["printers"].as_object().unwrap().len(), 4);
     let menu_and_memo = detail("outage")["printed"].as_array().unwrap();
     assert_eq!(menu_and_memo.len(), 2);
     for printed in menu_and_memo.iter().chain([detail("printed")]) {
@@ -124,7 +127,11 @@ fn every_step_happens_and_nothing_is_left() {
     assert!(kept["jobStatuses"].as_u64() >= Some(1) && kept["events"].as_u64() >= Some(1), "{kept}");
     assert_eq!(detail("reconciled")["reported"]["error_code"], "media-empty");
     let status = &detail("drained")["status"];
-    assert_eq!((&status["outbox"]["depth"], &status["printers"]["known"]), (&0.into(), &3.into()));
+    assert_eq!((&status["outbox"]["depth"], &status["printers"]["known"]), (&0.into(), &4.into()));
+    // The old laser told its pages over the back channel, and nothing was printed twice.
+    let unjammed = detail("unjammed");
+    assert_eq!(unjammed["last"]["pages"]["reported"], 5, "{unjammed}");
+    assert_eq!((&unjammed["printed"]["via"], &unjammed["last"]["attempt"]), (&"appsocket".into(), &1.into()));
     demo.assert_nothing_left();
 }
 

@@ -4,15 +4,15 @@
 //!  this process                                             its own process
 //!  cloud (MQTT client) ── broker ── stand-in nucleus ──IPC── printgate run
 //!  document server ◀───────────────https──────────────────────┤
-//!  simulated printers ◀──────mDNS, IPP over TLS───────────────┘
+//!  simulated printers ◀──mDNS, SNMP, IPP over TLS, AppSocket──┘
 //! ```
 //! The gateway is the real program, started as a nucleus starts it: with the nucleus's environment, `PATH` and `HOME`,
 //! and nothing else. What is told was observed from outside it: messages an MQTT client received, what the nucleus was
 //! told, files on disk. Everything listens on loopback, on ports the kernel chose; mDNS runs on a port of its own, so
 //! neither other offices nor real printers are met.
 //!
-//! Steps, in order: `nucleus`, `office`, `gateway`, `printers`, `shadows`, `submit`, `printed`, `cut`, `outage`,
-//! `restored`, `reconciled`, `cleared`, `drained`; then `explore` (unless it is to exit) and `end`. Each has a deadline.
+//! Steps, in order: `nucleus`, `office`, `gateway`, `printers`, `shadows`, `submit`, `printed`, `label`, `jam`,
+//! `unjammed`, `cut`, `outage`, `restored`, `reconciled`, `cleared`, `drained`; then `explore` (unless it is to exit) and `end`. Each has a deadline.
 //! The first that fails ends the story; what was waited for and the last lines of the gateway's log are shown.
 //!
 //! Invariant: whatever ends the demo (its end, a failed step, SIGINT, SIGTERM, SIGHUP, SIGQUIT, a closed output), the
@@ -23,6 +23,7 @@ mod cloud;
 mod documents;
 mod explore;
 mod gateway;
+mod old_devices;
 mod place;
 mod records;
 mod story;

@@ -3,12 +3,13 @@
 use super::cloud::{Cloud, Heard};
 use super::documents::{Documents, Served, pdf};
 use super::gateway::Gateway;
+use super::old_devices::OLD_LASER;
 use super::records::{Kept, clock, completed, is_alert, plain, statuses, way};
 use super::tell::Tell;
 use super::{COLOUR, DEADLINE, Set, Stage, THING, Unmet};
 use crate::app::COMPONENT_NAME;
 use crate::nucleus::{ComponentConfig, Nucleus, NucleusConfig, ReportedState};
-use crate::simulate::{Fault, Interfaces, Mdns, Office, OfficeConfig, Printed, default_printers};
+use crate::simulate::{Fault, Interfaces, Mdns, Office, OfficeConfig, Printed, Via, default_printers};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -33,13 +34,26 @@ const PAGE: Duration = Duration::from_millis(400);
 /// Copies of the job that prints while the link is down.
 const COPIES: u32 = 6;
 
+/// What most documents are.
+const PDF: &str = "application/pdf";
+/// Where the old laser listens: the fourth of the office.
+const OLD_LASER_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 0, 83, 4);
+
 /// The printer of the jobs around the outage, by its name in the office.
 const RECEPTION: &str = "Reception";
 
+/// Ports that office and gateway agree upon.
+#[derive(Clone, Copy)]
+struct Ports {
+    mdns: u16,
+    snmp: u16,
+    appsocket: u16,
+}
+
 /// What one step hands to the next.
-struct Story<'a> {
+pub(super) struct Story<'a> {
     set: &'a mut Set,
-    tell: &'a mut Tell,
+    pub(super) tell: &'a mut Tell,
     /// Printers as the cloud knows them: name → id.
     ids: BTreeMap<String, String>,
 }
@@ -48,8 +62,8 @@ struct Story<'a> {
 pub(super) async fn tell(stage: &mut Stage, tell: &mut Tell) -> Result<(), Unmet> {
     let Stage { set, program, gateway } = stage;
     let mut story = Story { set, tell, ids: BTreeMap::new() };
-    let mdns_port = story.nucleus().await?;
-    story.office(mdns_port).await?;
+    let ports = story.nucleus().await?;
+    story.open_office(ports).await?;
     let gateway = gateway.insert(story.start_gateway(program)?);
     let pid = gateway.pid;
     tokio::select! {
@@ -59,16 +73,16 @@ pub(super) async fn tell(stage: &mut Stage, tell: &mut Tell) -> Result<(), Unmet
 }
 
 impl Story<'_> {
-    async fn nucleus(&mut self) -> Result<u16, Unmet> {
+    async fn nucleus(&mut self) -> Result<Ports, Unmet> {
         self.tell.begin("nucleus", "the stand-in nucleus");
         let place = &self.set.place;
         let ca_file = place.path("documents-ca.pem");
         self.set.documents = Some(Documents::start(&ca_file).await?);
-        let mdns_port = free_udp_port()?;
+        let ports = Ports { mdns: free_udp_port()?, snmp: free_udp_port()?, appsocket: free_tcp_port()? };
         let component = ComponentConfig {
             name: COMPONENT_NAME.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            config: configuration(mdns_port, &ca_file, 5),
+            config: configuration(ports, &ca_file, 5),
         };
         let mut config = NucleusConfig::new(place.path("nucleus.sock"), THING, component);
         config.control_socket = Some(place.path("nucleus-control.sock"));
@@ -82,26 +96,32 @@ impl Story<'_> {
         let detail = json!({"thing": THING, "ipc": socket, "mqtt": {"host": host, "port": port}});
         self.set.cloud = Some(Cloud::connect(host, port, THING).await?);
         self.tell.done(&lines, detail)?;
-        Ok(mdns_port)
+        Ok(ports)
     }
 
-    async fn office(&mut self, mdns_port: u16) -> Result<(), Unmet> {
+    async fn open_office(&mut self, ports: Ports) -> Result<(), Unmet> {
         self.tell.begin("office", "the simulated printers");
-        let mut printers = default_printers(3);
+        let mut printers = default_printers(4);
         for spec in &mut printers {
-            spec.tls = true;
+            spec.tls = spec.profile.services.ipp;
             spec.page_time = PAGE;
+            // One port at every address, as port 161 is at real printers.
+            spec.snmp_port = Some(ports.snmp);
+            spec.appsocket_port = Some(ports.appsocket);
         }
         let config = OfficeConfig {
             printers,
             out_dir: self.set.place.path("paper"),
-            mdns: Some(Mdns { interfaces: Interfaces::Loopback, port: mdns_port }),
+            mdns: Some(Mdns { interfaces: Interfaces::Loopback, port: ports.mdns }),
             seed: "demo".to_owned(),
             control_socket: true,
         };
         let office = self.set.office.insert(Office::start(config).await?);
         let infos = office.printers();
-        let mut lines = vec![format!("{} printers are switched on and announce themselves over mDNS.", infos.len())];
+        let mut lines = vec![format!(
+            "{} printers are switched on. All but {OLD_LASER} announce themselves over mDNS.",
+            infos.len()
+        )];
         lines.extend(infos.iter().map(|info| {
             let (make, model) = (&info.make, &info.model);
             format!("{:<10} {:<31} {}", info.name, format!("{make} {model}"), info.uris.as_ref().unwrap_or(&info.uri))
@@ -122,6 +142,8 @@ impl Story<'_> {
         self.printers().await?;
         self.shadows().await?;
         self.print().await?;
+        self.label().await?;
+        self.jam().await?;
         self.outage().await?;
         self.clear_fault().await?;
         self.drained().await
@@ -197,7 +219,7 @@ impl Story<'_> {
         let printer = self.id(COLOUR)?;
         let document = self.document("invoice-17.pdf", "Invoice 17", 1);
         let document = document?;
-        let (topic, ticket) = ticket(&printer, "invoice-17", "Invoice 17", &document, 1);
+        let (topic, ticket) = ticket(&printer, "invoice-17", "Invoice 17", &document, PDF, 1);
         let cloud = cloud(self.set)?;
         cloud.publish(&topic, &ticket).await?;
         let path = completed(cloud, "invoice-17").await?;
@@ -208,7 +230,7 @@ impl Story<'_> {
         self.tell.done(&lines, json!({"topic": topic, "ticket": ticket, "statuses": path}))?;
 
         self.tell.begin("printed", "the pages on disk");
-        let (lines, detail) = self.on_paper("Invoice 17", &document).await?;
+        let (lines, detail) = self.on_paper("Invoice 17", &document, Via::Ipps).await?;
         self.tell.done(&lines, detail)?;
         Ok(())
     }
@@ -224,7 +246,7 @@ impl Story<'_> {
         for (job, title, document, copies) in
             [("menu-47", "Canteen menu", &menu, COPIES), ("memo-48", "Memo", &memo, 1)]
         {
-            let (topic, ticket) = ticket(&printer, job, title, document, copies);
+            let (topic, ticket) = ticket(&printer, job, title, document, PDF, copies);
             cloud.publish(&topic, &ticket).await?;
         }
         let under_way = cloud.wait(DEADLINE, "a status `printing` of menu-47 and one `ready` of memo-48", |heard| {
@@ -254,7 +276,7 @@ impl Story<'_> {
             vec!["The gateway prints on, and keeps what it has to tell: nothing reaches the cloud.".to_owned()];
         let mut printed = Vec::new();
         for (title, document) in [("Canteen menu", &menu), ("Memo", &memo)] {
-            let (told, detail) = self.on_paper(title, document).await?;
+            let (told, detail) = self.on_paper(title, document, Via::Ipps).await?;
             lines.extend(told);
             printed.push(detail);
         }
@@ -377,7 +399,21 @@ impl Story<'_> {
         Ok(())
     }
 
-    fn id(&self, name: &str) -> Result<String, Unmet> {
+    pub(super) fn office(&self) -> Result<&Office, Unmet> {
+        office(self.set)
+    }
+
+    pub(super) fn cloud(&self) -> Result<&Cloud, Unmet> {
+        cloud(self.set)
+    }
+
+    /// Serves a document of any kind.
+    pub(super) fn put(&self, name: &str, document: Vec<u8>) -> Result<Served, Unmet> {
+        let documents = self.set.documents.as_ref().ok_or_else(|| missing("the document server"))?;
+        Ok(documents.put(name, document))
+    }
+
+    pub(super) fn id(&self, name: &str) -> Result<String, Unmet> {
         self.ids.get(name).cloned().ok_or_else(|| missing(name))
     }
 
@@ -421,7 +457,12 @@ impl Story<'_> {
     }
 
     /// Waits until a job of this title is on paper, and compares the file with the document.
-    async fn on_paper(&self, title: &str, document: &Served) -> Result<(Vec<String>, Value), Unmet> {
+    pub(super) async fn on_paper(
+        &self,
+        title: &str,
+        document: &Served,
+        via: Via,
+    ) -> Result<(Vec<String>, Value), Unmet> {
         let paper = self.set.place.path("paper");
         let what = format!("a line for {title} in {}", paper.join("printed.jsonl").display());
         let printed = until(DEADLINE, &what, || {
@@ -436,23 +477,30 @@ impl Story<'_> {
             let wanted = &document.sha256;
             return Err(Unmet(format!("{} has the document's SHA-256 {wanted}, not {sha256}", file.display())));
         }
-        if !printed.tls {
-            return Err(Unmet(format!("{title} comes over ipps, which {} offers beside ipp", printed.printer)));
+        let name = |via: Via| serde_json::to_value(via).map(|name| plain(&name)).unwrap_or_default();
+        if printed.via != via {
+            let (wanted, came) = (name(via), name(printed.via));
+            return Err(Unmet(format!("{title} comes to {} over {wanted}, not over {came}", printed.printer)));
         }
         let impressions = printed.impressions;
         let unit = if impressions == 1 { "impression" } else { "impressions" };
         let lines = vec![
-            format!("On paper at {}, sent over ipps: {impressions} {unit}, {}", printed.printer, file.display()),
+            format!(
+                "On paper at {}, sent over {}: {impressions} {unit}, {}",
+                printed.printer,
+                name(via),
+                file.display()
+            ),
             format!("SHA-256 {sha256}, equal to the document's."),
         ];
         let detail = json!({"printer": printed.printer, "file": file, "sha256": sha256, "documentSha256": document.sha256,
-                            "impressions": impressions, "tls": printed.tls, "copies": printed.copies, "bytes": printed.bytes});
+                            "impressions": impressions, "tls": printed.tls, "via": printed.via, "copies": printed.copies, "bytes": printed.bytes});
         Ok((lines, detail))
     }
 }
 
 /// The configuration as a deployment brings it: for this office, with the topics of this gateway and no others.
-fn configuration(mdns_port: u16, ca_file: &Path, idle_seconds: u32) -> Value {
+fn configuration(ports: Ports, ca_file: &Path, idle_seconds: u32) -> Value {
     let topics = |operation: &str, resources: Value| {
         json!({"policyDescription": "The topics of this gateway.",
                "operations": [format!("aws.greengrass#{operation}")], "resources": resources})
@@ -464,17 +512,27 @@ fn configuration(mdns_port: u16, ca_file: &Path, idle_seconds: u32) -> Value {
             format!("{COMPONENT_NAME}:mqttproxy:2"): topics("SubscribeToIoTCore", json!([
                 "printers/{iot:thingName}/#", "$aws/things/{iot:thingName}/shadow/name/*"])),
         }},
-        "discovery": {"mdns": true, "mdnsPort": mdns_port, "loopback": true},
+        "discovery": {"mdns": true, "mdnsPort": ports.mdns, "loopback": true},
+        "snmp": {"port": ports.snmp},
+        "printers": {"list": [{"uri": format!("socket://{OLD_LASER_ADDRESS}:{}", ports.appsocket), "name": OLD_LASER}]},
         "poll": {"idleSeconds": idle_seconds, "busySeconds": 1},
         "documents": {"allowedNetworks": ["127.0.0.0/8"], "maxBytes": 16 << 20, "timeoutSeconds": 20, "caFile": ca_file},
         "spool": {"maxBytes": 64 << 20, "reserveBytes": 1 << 20},
     })
 }
 
-fn ticket(printer: &str, job: &str, title: &str, document: &Served, copies: u32) -> (String, Value) {
+/// A ticket and its topic.
+pub(super) fn ticket(
+    printer: &str,
+    job: &str,
+    title: &str,
+    document: &Served,
+    format: &str,
+    copies: u32,
+) -> (String, Value) {
     let ticket = json!({
         "jobId": job,
-        "document": {"url": document.url, "sha256": document.sha256, "size": document.size, "format": "application/pdf"},
+        "document": {"url": document.url, "sha256": document.sha256, "size": document.size, "format": format},
         "options": {"copies": copies}, "title": title, "user": "alice",
     });
     (format!("printers/{THING}/{printer}/print/submit"), ticket)
@@ -504,6 +562,11 @@ async fn until<T>(within: Duration, what: &str, mut find: impl FnMut() -> Option
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// A TCP port that nobody uses now.
+fn free_tcp_port() -> std::io::Result<u16> {
+    Ok(std::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0))?.local_addr()?.port())
 }
 
 /// A UDP port that nobody uses now.

@@ -278,9 +278,11 @@ const MAKERS: [(u32, &str); 19] = [
 ];
 
 /// PrtInterpreterLangFamilyTC as media types, where there is one.
-const LANGUAGES: [(i64, &str); 20] = [
+const LANGUAGES: [(i64, &str); 21] = [
     (3, "application/vnd.hp-pcl"),
     (4, "application/vnd.hp-hpgl"),
+    // Not a format to print, but how jobs are wrapped and their end is told.
+    (5, "application/vnd.hp-pjl"),
     (6, "application/postscript"),
     (9, "application/vnd.epson.escpr"),
     (40, "image/tiff"),
