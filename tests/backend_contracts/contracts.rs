@@ -207,7 +207,8 @@ fn the_same_rules_one_level_down_under_the_default_names() {
     let bench = a_morning(default_names());
     // The rules of the other contract see nothing of this one.
     for sql in flat().rules {
-        assert_eq!(outcomes(sql, &bench.watch.messages()), [json!(0); 0], "{sql}");
+        let seen = outcomes(sql, &bench.watch.messages());
+        assert!(seen.is_empty(), "{sql}: {seen:#?}");
     }
     // A printer's status is told whole on its own topic.
     let statuses = outcomes("SELECT *, topic(3) as thing FROM 'printers/+/+/status'", &bench.watch.messages());
@@ -226,7 +227,7 @@ fn a_flat_root_serves_as_many_printers_as_the_runtime_has_subscriptions_for() {
     let topic = format!("printers/{THING}/status");
     let status = bench.watch.wait_until(LONG, "two printers too many in the gateway's status", |messages| {
         let statuses = messages.iter().filter(|message| message.topic == topic).map(Message::json);
-        statuses.filter(|status| status["unserved"]["count"] == 2).last()
+        statuses.filter(|status| status["unserved"]["count"] == 2).next_back()
     });
     let unserved: BTreeSet<String> = status["unserved"]["printers"]
         .as_array()
