@@ -68,7 +68,10 @@ impl Bench {
         let directory = tempfile::tempdir().unwrap();
         let files = HttpsFiles::start("documents.test", FILES.into());
         let mdns = mdns_port();
-        let office = Simulated::start(printers, &directory.path().join("office"), &["--mdns-port", &mdns.to_string()]);
+        // Of a kind that announces itself.
+        let arguments = ["--mdns-port", &mdns.to_string(), "--profile", "office-colour"];
+        let arguments = if printers > 3 { &arguments[..] } else { &arguments[..2] };
+        let office = Simulated::start(printers, &directory.path().join("office"), arguments);
         let mut all = configuration(&files, mdns);
         merge(&mut all, &contract.configuration);
         let nucleus = Nucleus::start_with(&directory.path().join("nucleus"), &all, &["--thing", THING]);
@@ -226,8 +229,8 @@ fn a_flat_root_serves_as_many_printers_as_the_runtime_has_subscriptions_for() {
     let bench = Bench::start(contract, 32);
     let topic = format!("printers/{THING}/status");
     let status = bench.watch.wait_until(LONG, "two printers too many in the gateway's status", |messages| {
-        let statuses = messages.iter().filter(|message| message.topic == topic).map(Message::json);
-        statuses.filter(|status| status["unserved"]["count"] == 2).next_back()
+        let mut statuses = messages.iter().filter(|message| message.topic == topic).map(Message::json);
+        statuses.rfind(|status| status["unserved"]["count"] == 2)
     });
     let unserved: BTreeSet<String> = status["unserved"]["printers"]
         .as_array()
