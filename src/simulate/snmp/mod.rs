@@ -7,7 +7,19 @@
 //! - Version 1 only: messages of the others get no answer; one unknown object fails a whole Get.
 //! - Contexts: in versions 1 and 2c the community `COMMUNITY@CONTEXT`, or the context's name alone; in version 3 the
 //!   contextName.
-//! - Codec, keys, digests and ciphers are those of the `async-snmp` crate; its `Agent` is not used (see below).
+//! - Codec, keys, digests and ciphers are those of the `async-snmp` crate; its `Agent` is not used: it answers as one
+//!   should, and these agents must be able not to (one version only, small messages, wrong answers); and it keeps a
+//!   receive buffer of 64 KiB each.
+//!
+//! ## Many agents
+//! An agent is a socket and a task; the receive buffer belongs to the thread, which instances there are to the kind of
+//! device, keys are derived when a user first asks. Measured by `cargo bench --bench snmp_agent` (release build, two
+//! cores, two thirds of them taken by other work at the time; client in the same process, on one socket):
+//!
+//! - 5,000 printers with an IPP port and an agent each, without mDNS: 39 MB resident, 42 MB after 600,000 requests;
+//! - Get of 1 object: 29,400 answers/s, 17 µs of processor time each (agents 50 % of a core, client 21 %);
+//! - Get of 7 objects, as a poll asks: 18,300 answers/s with 55 % of one core for both sides, 22 µs each;
+//! - GetBulk of 20: 16,800 answers/s, 25 µs each.
 //!
 //! What it does not do: Set (every object is read-only), notifications, views (who may read may read all), TCP.
 
