@@ -14,7 +14,7 @@
 //! ## Many agents
 //! An agent is a socket and a task; the receive buffer belongs to the thread, which instances there are to the kind of
 //! device, keys are derived when a user first asks. Measured by `cargo bench --bench snmp_agent` (release build, two
-//! cores, two thirds of them taken by other work at the time; client in the same process, on one socket):
+//! cores that other builds used at the same time; client in the same process, on one socket):
 //!
 //! - 5,000 printers with an IPP port and an agent each, without mDNS: 39 MB resident, 42 MB after 600,000 requests;
 //! - Get of 1 object: 29,400 answers/s, 17 µs of processor time each (agents 50 % of a core, client 21 %);
