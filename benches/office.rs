@@ -79,10 +79,11 @@ fn browse(port: u16, count: usize) {
     let mut found = HashSet::new();
     let mut at = Vec::new();
     while found.len() < count && begun.elapsed() < DEADLINE {
-        if let Ok(ServiceEvent::ServiceResolved(service)) = events.recv_timeout(Duration::from_secs(1)) {
-            if found.insert(service.get_fullname().to_owned()) && found.len() * 2 == count {
-                at.push(begun.elapsed());
-            }
+        if let Ok(ServiceEvent::ServiceResolved(service)) = events.recv_timeout(Duration::from_secs(1))
+            && found.insert(service.get_fullname().to_owned())
+            && found.len() * 2 == count
+        {
+            at.push(begun.elapsed());
         }
     }
     println!(

@@ -2,8 +2,8 @@
 
 use super::Exit;
 use crate::simulate::{
-    BasicAuth, Fault, History, Interfaces, Mdns, Office, OfficeConfig, Order, PrinterSpec, Script, SimulateError, ask,
-    printers_of, profiles, snmp,
+    BasicAuth, Fault, History, Interfaces, Mdns, Office, OfficeConfig, Order, PrinterSpec, Script, SimulateError,
+    UnknownFault, ask, printers_of, profiles, snmp,
 };
 use anyhow::Context;
 use serde_json::json;
@@ -29,23 +29,31 @@ Orders (on the socket, in a script, after --control DIR PRINTER):
   move ADDRESS | swap PRINTER            another address
   replace-certificate [expired|not-yet-valid]
 
-Faults:
-  out-of-paper, sheets:N, jam, door-open, toner-level:COLOUR:PERCENT[:SECONDS], waste-full, staples-empty,
-  slow-pages:MS, slow-bytes:N, drop-before[:TIMES], drop-at:N[:TIMES], drop-after:N[:TIMES],
-  lose-answer[:OPERATION][:TIMES], answer-after:SECONDS, garbage, garbage-http, trickle[:MS], huge[:BYTES],
-  nested[:BYTES], busy, no-create-job, false-completed, false-aborted, wrong-counts:zero|frozen|double,
-  firmware:VERSION, clone-of:PRINTER, clone-uuid-of:PRINTER,
-  snmp-silent, snmp-slow:MS, snmp-garbage, snmp-wrong-id, snmp-loop, snmp-gen-err, snmp-too-big, snmp-wrong-count,
-  snmp-wrong-type, snmp-truncated
-
 A script has lines like these; names with spaces stand in double quotes, times count from the start:
   at 10s Reception out-of-paper
   at 25s Reception clear out-of-paper
   at 1.5m \"Colour 2\" power-off keep-queue";
 
+/// The orders, and the faults as their own grammar lists them.
+fn help() -> String {
+    let text = UnknownFault(String::new()).to_string();
+    let list = text.split_once("use ").map_or("", |(_, list)| list).replace(" or ", ", ");
+    let mut lines = vec![String::new()];
+    for word in list.split(", ") {
+        if lines.last().is_some_and(|line| line.len() + word.len() > 110) {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            line.push_str(if line.is_empty() { "  " } else { ", " });
+            line.push_str(word);
+        }
+    }
+    format!("{ORDERS}\n\nFaults:\n{}", lines.join(",\n"))
+}
+
 /// Arguments of `printgate simulate`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = ORDERS)]
+#[command(after_help = help())]
 pub struct Args {
     /// How many printers, of the profiles in turn.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(0..=5000))]
@@ -268,12 +276,14 @@ fn fit_descriptors(printers: &mut [PrinterSpec]) {
         };
         printers.iter().map(sockets).sum::<u64>() + SPARE_DESCRIPTORS
     };
-    let steps: [(&str, fn(&mut PrinterSpec)); 2] =
-        [("LPD", |spec| spec.lpd_port = None), ("AppSocket", |spec| spec.appsocket_port = None)];
-    for (name, leave_out) in steps {
-        if needed(printers) > granted {
-            tracing::warn!(granted, "too few file descriptors for all printers: {name} is left out where there is IPP");
-            printers.iter_mut().filter(|spec| spec.profile.services.ipp).for_each(leave_out);
+    for protocol in ["LPD", "AppSocket"] {
+        if needed(printers) <= granted {
+            return;
+        }
+        tracing::warn!(granted, "too few file descriptors for all printers: {protocol} is left out where there is IPP");
+        for spec in printers.iter_mut().filter(|spec| spec.profile.services.ipp) {
+            let port = if protocol == "LPD" { &mut spec.lpd_port } else { &mut spec.appsocket_port };
+            *port = None;
         }
     }
 }

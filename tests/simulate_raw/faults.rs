@@ -173,8 +173,8 @@ async fn a_stalled_printer_closes_the_window() {
     let mut feed = tokio::spawn(async move { stdin.write_all(&whole).await });
     lab.arriving(1).await;
     assert!(timeout(Duration::from_secs(2), &mut feed).await.is_err(), "64 MiB do not fit into the window");
-    let arrived = std::fs::read_dir(lab.info().files).unwrap().map(|file| file.unwrap().path());
-    let arrived = arrived.filter(|path| path.extension().is_some_and(|part| part == "part")).next().unwrap();
+    let mut arrived = std::fs::read_dir(lab.info().files).unwrap().map(|file| file.unwrap().path());
+    let arrived = arrived.find(|path| path.extension().is_some_and(|part| part == "part")).unwrap();
     assert_eq!(arrived.metadata().unwrap().len(), 1000, "read so far and no further");
     lab.clear();
     timeout(DEADLINE, feed).await.unwrap().unwrap().unwrap();

@@ -168,7 +168,7 @@ async fn changes_of_the_device_are_told_while_the_connection_is_open() {
     lab.set("slow-pages:100");
     seen.clear();
     stdin.write_all(b"@PJL ENTER LANGUAGE=PCL\nhello").await.unwrap();
-    stdin.write_all(format!("{UEL}").as_bytes()).await.unwrap();
+    stdin.write_all(UEL.as_bytes()).await.unwrap();
     read_until(&mut nc, &mut seen, "CODE=10001").await;
     assert!(seen.starts_with("@PJL USTATUS DEVICE\r\nCODE=10023\r\n"), "printing, then ready: {seen:?}");
     lab.office.shutdown().await;

@@ -75,6 +75,8 @@ fn fault() -> impl Strategy<Value = Fault> {
         Fault::GarbageHttp,
         Fault::Busy,
         Fault::NoCreateJob,
+        Fault::PrintsPartial,
+        Fault::RefuseSecond,
         Fault::FalseCompleted,
         Fault::FalseAborted,
     ];
@@ -94,6 +96,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         1 => any::<u64>().prop_map(Fault::Huge),
         1 => any::<u64>().prop_map(Fault::Nested),
         1 => prop::sample::select(WrongCounts::ALL.map(|(how, _)| how).to_vec()).prop_map(Fault::WrongCounts),
+        1 => any::<u64>().prop_map(|bytes| Fault::Stall { bytes }),
         1 => free_text().prop_map(Fault::Firmware),
         1 => free_text().prop_map(Fault::CloneOf),
         1 => free_text().prop_map(Fault::CloneUuidOf),

@@ -136,10 +136,11 @@ impl Channel {
             ("DEVICE", "ON" | "VERBOSE" | "OFF") => (self.device, self.verbose) = (value != "OFF", value == "VERBOSE"),
             ("JOB", "ON" | "OFF") => self.job = on,
             ("PAGE", "ON" | "OFF") => self.page = on,
-            ("TIMED", seconds) => match seconds.parse() {
-                Ok(seconds @ (0 | 5..=300)) => self.timed = seconds,
-                _ => {}
-            },
+            ("TIMED", seconds) => {
+                if let Ok(seconds @ (0 | 5..=300)) = seconds.parse() {
+                    self.timed = seconds;
+                }
+            }
             _ => {}
         }
     }

@@ -1,3 +1,5 @@
+//! Tests of the SNMP agent.
+
 use super::*;
 use async_snmp::message::CommunityMessage;
 use async_snmp::{DecodeConfig, Oid, VarBind};

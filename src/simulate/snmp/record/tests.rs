@@ -1,3 +1,5 @@
+//! Tests of recordings.
+
 use super::*;
 use proptest::prelude::*;
 
