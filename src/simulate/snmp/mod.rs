@@ -14,12 +14,13 @@
 //! ## Many agents
 //! An agent is a socket and a task; the receive buffer belongs to the thread, which instances there are to the kind of
 //! device, keys are derived when a user first asks. Measured by `cargo bench --bench snmp_agent` (release build, two
-//! cores that other builds used at the same time; client in the same process, on one socket):
+//! cores, the client in the same process on one socket):
 //!
 //! - 5,000 printers with an IPP port and an agent each, without mDNS: 39 MB resident, 42 MB after 600,000 requests;
-//! - Get of 1 object: 29,400 answers/s, 17 µs of processor time each (agents 50 % of a core, client 21 %);
-//! - Get of 7 objects, as a poll asks: 18,300 answers/s with 55 % of one core for both sides, 22 µs each;
-//! - GetBulk of 20: 16,800 answers/s, 25 µs each.
+//! - Get of 1 object: 95,000 answers/s, 13 µs of processor time each (agents 1.2 cores, client 0.5);
+//! - Get of 7 objects, as a poll asks: 80,000 answers/s, 16 µs each;
+//! - GetBulk of 20: 60,000 answers/s, 23 µs each;
+//! - while several builds ran on the same two cores: 29,000, 18,000 and 17,000 answers/s.
 //!
 //! What it does not do: Set (every object is read-only), notifications, views (who may read may read all), TCP.
 
