@@ -7,7 +7,20 @@
 //! - Version 1 only: messages of the others get no answer; one unknown object fails a whole Get.
 //! - Contexts: in versions 1 and 2c the community `COMMUNITY@CONTEXT`, or the context's name alone; in version 3 the
 //!   contextName.
-//! - Codec, keys, digests and ciphers are those of the `async-snmp` crate; its `Agent` is not used (see below).
+//! - Codec, keys, digests and ciphers are those of the `async-snmp` crate; its `Agent` is not used: it answers as one
+//!   should, and these agents must be able not to (one version only, small messages, wrong answers); and it keeps a
+//!   receive buffer of 64 KiB each.
+//!
+//! ## Many agents
+//! An agent is a socket and a task; the receive buffer belongs to the thread, which instances there are to the kind of
+//! device, keys are derived when a user first asks. Measured by `cargo bench --bench snmp_agent` (release build, two
+//! cores, the client in the same process on one socket):
+//!
+//! - 5,000 printers with an IPP port and an agent each, without mDNS: 39 MB resident, 42 MB after 600,000 requests;
+//! - Get of 1 object: 95,000 answers/s, 13 µs of processor time each (agents 1.2 cores, client 0.5);
+//! - Get of 7 objects, as a poll asks: 80,000 answers/s, 16 µs each;
+//! - GetBulk of 20: 60,000 answers/s, 23 µs each;
+//! - while several builds ran on the same two cores: 29,000, 18,000 and 17,000 answers/s.
 //!
 //! What it does not do: Set (every object is read-only), notifications, views (who may read may read all), TCP.
 
