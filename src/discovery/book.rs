@@ -16,6 +16,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// AppSocket and LPD services are reported after so many times the settling time.
+const RAW_WAITS: u32 = 3;
+
 /// A port announced for AppSocket or LPD.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RawPort {
@@ -175,14 +178,23 @@ impl Book {
         self.entries.len()
     }
 
-    /// Notes that an entry may have changed. What was never reported is reported at once, changes after they settled:
+    /// Notes that an entry may have changed. What was never reported is reported at once (AppSocket and LPD later than
+    /// IPP), changes after they settled:
     /// a service comes piece by piece (IPv4, then IPv6), and a restarting device says goodbye and hello.
     fn mark(&mut self, key: &str, now: Instant) {
         let Some(entry) = self.entries.get_mut(key) else { return };
         if entry.due.is_none() && (entry.current != entry.reported || entry.current.is_none()) {
-            // Any port but the usual ones may be announced as a print port a moment later: that is waited for.
-            let usual = matches!(entry.record.port, 443 | 631) || !entry.record.kind.is_ipp();
-            let at = if entry.reported.is_some() || !usual { now + self.settle } else { now };
+            let wait = if !entry.record.kind.is_ipp() {
+                // A device that speaks IPP too is to be known by that first: a job that comes at once would go over the
+                // poorer protocol, and nobody could say what became of it.
+                self.settle * RAW_WAITS
+            } else if entry.reported.is_some() || !matches!(entry.record.port, 443 | 631) {
+                // Any port but the usual ones may be announced as a print port a moment later: that is waited for.
+                self.settle
+            } else {
+                Duration::ZERO
+            };
+            let at = now + wait;
             entry.due = Some(at);
             self.due.insert((at, key.to_owned()));
         }
@@ -303,6 +315,23 @@ mod tests {
         book.gone("a._ipp._tcp.local.", t0);
         assert_eq!(all(&mut book, t0 + SETTLE).len(), 0);
         assert_eq!(book.len(), 0);
+    }
+
+    #[test]
+    fn a_device_is_known_by_its_ipp_service_before_its_raw_port() {
+        let (mut book, t0) = (book(9), Instant::now());
+        let port = Announcement {
+            kind: EndpointKind::AppSocket,
+            service_type: "_pdl-datastream._tcp.local.".into(),
+            fullname: "a._pdl-datastream._tcp.local.".into(),
+            txt: vec![],
+            ..record("a", "", 9100)
+        };
+        book.seen(port, t0);
+        book.seen(record("a", "x", 8631), t0 + SETTLE);
+        assert_eq!(all(&mut book, t0 + SETTLE).len(), 0);
+        assert_eq!(all(&mut book, t0 + SETTLE * 2), ["+a x"]);
+        assert_eq!(all(&mut book, t0 + SETTLE * 3), ["+a "]);
     }
 
     #[test]
