@@ -148,6 +148,9 @@ fn it_stays_up_until_ctrl_c_and_the_commands_it_shows_work() {
     let shadow: Value = serde_json::from_str(&shell(detail["shadow"].as_str().unwrap())).unwrap();
     assert_eq!(shadow["state"]["reported"]["name"], "Colour");
     assert!(shell(detail["probe"].as_str().unwrap()).contains("ColorJet"));
+    assert!(shell(detail["status"].as_str().unwrap()).contains("4 known"));
+    shell(detail["fault"].as_str().unwrap());
+    shell(&detail["fault"].as_str().unwrap().replace("out-of-paper", "clear"));
     shell(detail["print"].as_str().unwrap());
     let printed = PathBuf::from(detail["directory"].as_str().unwrap()).join("paper/printed.jsonl");
     wait_until(Duration::from_secs(20), "the page printed by hand", || {

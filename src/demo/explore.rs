@@ -34,10 +34,8 @@ pub(super) fn explore(stage: &Stage) -> (Vec<String>, Value) {
         infos.first().map(|i| format!("{program} probe {}", i.uris.as_ref().unwrap_or(&i.uri))).unwrap_or_default();
     let socket = |name: &str| set.place.path(name).display().to_string();
     let cut = format!("echo '{{\"link\":\"cut\"}}' | socat - UNIX-CONNECT:{}", socket("nucleus-control.sock"));
-    let fault = format!(
-        "echo '{{\"do\":\"set-fault\",\"printer\":\"{COLOUR}\",\"fault\":\"out-of-paper\"}}' | socat - UNIX-CONNECT:{}",
-        socket("paper/simulate-control.sock")
-    );
+    let fault = format!("{program} simulate --control {root}/paper {COLOUR} out-of-paper");
+    let status = format!("{program} status --work-dir {root}/gateway");
     let lines = vec![
         "Everything stays up until Ctrl-C. In another terminal:".to_owned(),
         "watch what the cloud hears".to_owned(),
@@ -48,13 +46,15 @@ pub(super) fn explore(stage: &Stage) -> (Vec<String>, Value) {
         format!("  {ask}"),
         "ask a printer what the gateway asks it".to_owned(),
         format!("  {probe}"),
-        format!("take {COLOUR}'s paper away (and back: clear-fault), cut the link (and back: restore)"),
+        "ask the gateway (also: printers, jobs, outbox, events)".to_owned(),
+        format!("  {status}"),
+        format!("take {COLOUR}'s paper away (and back: clear out-of-paper), cut the link (and back: restore)"),
         format!("  {fault}"),
         format!("  {cut}"),
         format!("The gateway's databases are in {root}/gateway, its log is {root}/gateway.log,"),
         format!("what was printed is in {root}/paper."),
     ];
-    let detail = json!({"watch": watch, "print": print, "shadow": ask, "probe": probe, "fault": fault, "cut": cut,
+    let detail = json!({"watch": watch, "print": print, "shadow": ask, "probe": probe, "status": status, "fault": fault, "cut": cut,
                         "directory": set.place.root(), "log": set.place.path("gateway.log")});
     (lines, detail)
 }

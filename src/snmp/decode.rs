@@ -117,6 +117,11 @@ fn evidence(mib: &Mib, device: &Device, description: Option<String>) -> Evidence
     let (make, model) =
         description.or(id_model).or_else(|| model_in_system(mib)).map_or((None, None), |text| make_and_model(&text));
     let make = make.or(id_make).or_else(|| enterprise(mib).and_then(maker_of_enterprise).map(str::to_owned));
+    // A maker that is not known by name still stands in front of the model.
+    let model = model.map(|model| match &make {
+        Some(make) => without_maker(&model, make).unwrap_or(model),
+        None => model,
+    });
     let general = device.index.and_then(|device| mib.cell(o::PRT_GENERAL, o::GENERAL_SERIAL, device));
     let entity = mib.below(o::ENT_SERIAL).map(|(_, value)| value);
     let serials = general.into_iter().chain(entity).filter_map(octets).map(|octets| text::text(octets, None));
@@ -175,6 +180,14 @@ fn make_and_model(text: &str) -> (Option<String>, Option<String>) {
         Some(count) if count < words.len() => (some(front(count)), some(rest(count))),
         _ => (None, some(rest(0))),
     }
+}
+
+/// The model behind this maker's name; `None` where the name does not stand in front of it.
+fn without_maker(model: &str, make: &str) -> Option<String> {
+    let front = model.get(..make.len())?;
+    let rest = model.get(make.len()..)?;
+    let stands_there = !make.is_empty() && front.eq_ignore_ascii_case(make) && rest.starts_with(' ');
+    stands_there.then(|| rest.trim().to_owned()).filter(|rest| !rest.is_empty())
 }
 
 /// The first Ethernet card's address (IF-MIB ifPhysAddress), 12 hex digits.
