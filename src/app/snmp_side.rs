@@ -42,14 +42,19 @@ async fn keep_open(config: &Snmp, secrets: &Secrets, sender: &watch::Sender<Opti
     let mut pause = AGAIN_FIRST;
     let mut known = 0;
     loop {
-        let (logins, all) = logins(config, secrets).await;
-        if logins.len() > known {
-            known = logins.len();
+        let (logins, mut all) = logins(config, secrets).await;
+        let count = logins.len();
+        if count > known {
             match Client::open(logins).await {
                 Ok(client) => {
+                    known = count;
                     sender.send_replace(Some(client));
                 }
-                Err(error) => tracing::error!(%error, "printers are not asked over SNMP"),
+                Err(error) => {
+                    // Out of descriptors, or the network is not there yet.
+                    all = false;
+                    tracing::error!(%error, "printers are not asked over SNMP yet");
+                }
             }
         }
         if all {
