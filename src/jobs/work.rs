@@ -353,12 +353,22 @@ impl Work {
         }
         // A printer that keeps a history of its jobs may be away for a while: it is waited for.
         if !speaks_ipp {
+            // Formats and options are each endpoint's own: the job is refused only where none takes it.
+            let mut unfit = None;
+            let mut fits = false;
             for reach in self.reach.iter().filter(|reach| !reach.endpoint.kind.is_ipp()) {
                 match self.prepare_stream(reach, document).await {
                     Ok(ready) => return Ok(Way::Streaming(ready)),
-                    Err(streaming::NotReady::Unreachable(error)) => unreachable.push(error),
-                    Err(streaming::NotReady::For(event)) => return Err(event),
+                    Err(streaming::NotReady::Unreachable(error)) => {
+                        fits = true;
+                        unreachable.push(error);
+                    }
+                    Err(streaming::NotReady::Unfit(event)) => unfit = unfit.or(Some(event)),
+                    Err(streaming::NotReady::Busy(event)) => return Err(event),
                 }
+            }
+            if let Some(event) = unfit.filter(|_| !fits) {
+                return Err(event);
             }
         }
         let detail =

@@ -36,10 +36,12 @@ enum Line {
 
 /// Why nothing is sent over this endpoint now.
 pub(super) enum NotReady {
-    /// Another endpoint may do.
+    /// It would take the document, and cannot be reached; another endpoint may do.
     Unreachable(String),
-    /// This is so over all of them.
-    For(Event),
+    /// It does not take this document, or not as the ticket wants it; another endpoint may.
+    Unfit(Event),
+    /// The queue takes no jobs now: the printer says so, and is not gone round.
+    Busy(Event),
 }
 
 impl Work {
@@ -48,14 +50,14 @@ impl Work {
         let uri = reach.endpoint.uri();
         match fit(&uri, &document.format, &reach.formats) {
             Fit::Taken => {}
-            Fit::Refused(problem) => return Err(NotReady::For(Event::Refused(problem))),
+            Fit::Refused(problem) => return Err(NotReady::Unfit(Event::Refused(problem))),
             Fit::NothingKnown => {
                 let detail = format!(
                     "nothing is known of the formats that {uri} takes, and it would print a wrong one as text; name them \
                      in printers.list, or wait until the printer tells"
                 );
                 let reasons = vec!["printer-formats-unknown".into()];
-                return Err(NotReady::For(Event::Waiting { reasons, detail: Some(detail), outage: false }));
+                return Err(NotReady::Unfit(Event::Waiting { reasons, detail: Some(detail), outage: false }));
             }
         }
         // The attempt that begins if all goes well.
@@ -106,7 +108,7 @@ impl Work {
             Err(lpd::NotReady::Unreachable(why)) => Err(NotReady::Unreachable(why)),
             Err(lpd::NotReady::Refused(why)) => {
                 let reasons = vec!["printer-not-accepting-jobs".into()];
-                Err(NotReady::For(Event::Waiting { reasons, detail: Some(why), outage: false }))
+                Err(NotReady::Busy(Event::Waiting { reasons, detail: Some(why), outage: false }))
             }
         }
     }
@@ -116,7 +118,7 @@ impl Work {
         if let Some(first) = ignored.first().filter(|_| self.job.ticket.strict) {
             let message = format!("{uri} cannot be told {}; the ticket is strict", ignored.join(", "));
             let problem = Problem::new("option-not-supported", Some(first), message);
-            return Err(NotReady::For(Event::Refused(problem)));
+            return Err(NotReady::Unfit(Event::Refused(problem)));
         }
         Ok(ignored.into_iter().map(str::to_owned).collect())
     }

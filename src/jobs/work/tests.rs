@@ -7,6 +7,72 @@ use crate::domain::ids::{PrinterId, TagStem};
 use crate::domain::ticket::Ticket;
 use crate::ipp::client::Timeouts;
 
+fn accepted() -> Job {
+    let now = Timestamp::now();
+    let ticket = Ticket::parse(br#"{"jobId":"j","document":{"url":"https://a.example/x"}}"#).unwrap().ticket;
+    let mut job = Job::accept(ticket, PrinterId::new("hp-1").unwrap(), TagStem::from_random([1; 4]), now);
+    let document = Document { bytes: 4, sha256: "ab".into(), format: "application/pdf".into() };
+    job.apply(Event::Fetched(document), now).unwrap();
+    job
+}
+
+async fn outside(dir: &Path, reporter: mpsc::Sender<Report>) -> Outside {
+    Outside {
+        fetcher: Fetcher::new(None).unwrap(),
+        spool: Spool::open(dir, SpoolLimits { quota: 1 << 20, reserve: 0 }).await.unwrap(),
+        clients: Clients::new(Timeouts::default(), Default::default()),
+        documents: Arc::default(),
+        fetch_limits: Limits::default(),
+        max_document_bytes: 1,
+        no_create_job: NoCreateJob::default(),
+        raw: raw::Limits::default(),
+        gateway: "gw1".into(),
+        reporter,
+    }
+}
+
+/// A print port that takes one of these formats.
+fn appsocket(port: u16, formats: &[&str]) -> Reach {
+    let endpoint = Endpoint {
+        kind: EndpointKind::AppSocket,
+        host: "p.local".into(),
+        addresses: vec![std::net::Ipv4Addr::LOCALHOST.into()],
+        scope_id: 0,
+        port,
+        path: String::new(),
+    };
+    Reach { endpoint, pin: None, formats: formats.iter().map(|&format| format.to_owned()).collect() }
+}
+
+#[tokio::test]
+async fn a_document_goes_to_the_print_port_that_takes_it() {
+    let printer = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = printer.local_addr().unwrap().port();
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let dir = tempfile::tempdir().unwrap();
+    let job = accepted();
+    let document = job.state.document().cloned().unwrap();
+    let other = appsocket(port, &["application/postscript"]);
+    let (reporter, _reports) = mpsc::channel(4);
+    let outside = outside(dir.path(), reporter).await;
+    for (reach, wanted) in [
+        (vec![other.clone(), appsocket(port, &["application/pdf"])], "sent"),
+        (vec![other.clone(), appsocket(nobody, &["application/pdf"])], "waiting"),
+        (vec![appsocket(port, &[]), appsocket(port, &["application/pdf"])], "sent"),
+        (vec![other.clone(), appsocket(port, &[])], "refused"),
+        (vec![other], "refused"),
+    ] {
+        let work = Work { outside: outside.clone(), job: job.clone(), reach, told: (0, Instant::now()) };
+        let found = match work.prepare(&document).await {
+            Ok(_) => "sent",
+            Err(Event::Waiting { outage: true, .. }) => "waiting",
+            Err(Event::Refused(_)) => "refused",
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!(found, wanted, "{:?}", work.reach);
+    }
+}
+
 #[tokio::test]
 async fn a_job_is_not_followed_at_one_address_when_nobody_answers_there() {
     let now = Timestamp::now();
