@@ -7,7 +7,7 @@
 //!   open: the job is parked, and only a person sends it again.
 //! - A cancel breaks the connection off. What the printer had by then may come out; the job ends `canceled` and says so.
 
-use super::{Overtaken, RestFor, Work};
+use super::{Answer, Overtaken, RestFor, Work};
 use crate::deliver::formats::{Fit, canonical, fit};
 use crate::deliver::raw::{End, News};
 use crate::deliver::{appsocket, lpd, pjl, raw};
@@ -16,12 +16,16 @@ use crate::domain::job::judge::interrupted;
 use crate::domain::job::{Document, Event, Phase, Problem};
 use crate::jobs::Reach;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 /// News that may wait; what does not fit is told by later ones.
 const NEWS: usize = 64;
+/// How often a book that refuses is told how an attempt ended, and the pause between.
+const END_TRIES: u32 = 10;
+const END_PAUSE: Duration = Duration::from_secs(1);
 
 /// A connection that waits for its first octet.
 pub(super) struct Ready {
@@ -171,8 +175,23 @@ impl Work {
             End::Refused(problem) => (Event::PrinterAborted { impressions: None, problem }, RestFor::Nothing),
             End::Unknown(why) => (Event::Lost { why }, RestFor::Backoff),
         };
-        self.tell(event).await?;
+        self.tell_end(event).await?;
         Ok(rest)
+    }
+
+    /// Tells the end of an attempt. Nobody can be asked for it later, so a book that refuses for a moment is tried again.
+    async fn tell_end(&mut self, event: Event) -> Result<(), Overtaken> {
+        for _ in 1..END_TRIES {
+            match self.report(event.clone()).await {
+                Answer::Is(job) => {
+                    self.job = *job;
+                    return Ok(());
+                }
+                Answer::Gone => return Err(Overtaken),
+                Answer::NotStored => tokio::time::sleep(END_PAUSE).await,
+            }
+        }
+        self.tell(event).await
     }
 
     /// Tells what happens meanwhile. What cannot be stored now does not stop the transfer: a cancel does that.

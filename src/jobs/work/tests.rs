@@ -45,6 +45,49 @@ fn appsocket(port: u16, formats: &[&str]) -> Reach {
 }
 
 #[tokio::test]
+async fn the_end_of_a_streamed_job_outlives_a_book_that_refuses_it_once() {
+    let printer = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = printer.local_addr().unwrap().port();
+    let printing = tokio::spawn(async move {
+        let (mut stream, _) = printer.accept().await.unwrap();
+        let mut octets = Vec::new();
+        tokio::io::AsyncReadExt::read_to_end(&mut stream, &mut octets).await.unwrap();
+        octets
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let job = accepted();
+    let (reporter, mut reports) = mpsc::channel::<Report>(4);
+    let outside = outside(dir.path(), reporter).await;
+    outside.spool.store(job.stem.as_str(), b"%PDF".to_vec(), None).await.unwrap();
+    let mut owned = job.clone();
+    let owner = tokio::spawn(async move {
+        let mut refused = 0;
+        while let Some(report) = reports.recv().await {
+            let answer = match report.event {
+                Event::HandedOver { .. } if refused == 0 => {
+                    refused += 1;
+                    Answer::NotStored
+                }
+                event => {
+                    owned.apply(event, Timestamp::now()).unwrap();
+                    Answer::Is(Box::new(owned.clone()))
+                }
+            };
+            let _ = report.answer.send(answer);
+        }
+        (owned, refused)
+    });
+    let reach = vec![appsocket(port, &["application/pdf"])];
+    let mut work = Work { outside, job, reach, told: (0, Instant::now()) };
+    let rest = tokio::time::timeout(Duration::from_secs(20), work.run(Kind::Send)).await;
+    assert!(matches!(rest, Ok(RestFor::Nothing)));
+    drop(work);
+    assert_eq!(printing.await.unwrap(), b"%PDF");
+    let (job, refused) = owner.await.unwrap();
+    assert_eq!((job.state.name(), refused), ("completed", 1));
+}
+
+#[tokio::test]
 async fn a_document_goes_to_the_print_port_that_takes_it() {
     let printer = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = printer.local_addr().unwrap().port();
@@ -111,7 +154,7 @@ async fn a_job_is_not_followed_at_one_address_when_nobody_answers_there() {
     let owner = tokio::spawn(async move {
         while let Some(report) = reports.recv().await {
             owned.apply(report.event, Timestamp::now()).unwrap();
-            let _ = report.answer.send(Some(owned.clone()));
+            let _ = report.answer.send(Answer::Is(Box::new(owned.clone())));
         }
         owned
     });
