@@ -20,12 +20,15 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 /// News that may wait; what does not fit is told by later ones.
 const NEWS: usize = 64;
 /// How often a book that refuses is told how an attempt ended, and the pause between.
 const END_TRIES: u32 = 10;
 const END_PAUSE: Duration = Duration::from_secs(1);
+/// How often page counts are passed on.
+const PAGES_EVERY: Duration = Duration::from_secs(5);
 
 /// A connection that waits for its first octet.
 pub(super) struct Ready {
@@ -36,6 +39,21 @@ pub(super) struct Ready {
 enum Line {
     AppSocket(TcpStream, Option<pjl::Wrapper>),
     Lpd(lpd::Ready),
+}
+
+/// Page counts on their way to the book: each one stored is a durable write and a status, and a printer may count as
+/// fast as it likes. The first goes at once, then the newest every [`PAGES_EVERY`], and the last before the end.
+#[derive(Default)]
+struct Counter {
+    held: Option<u32>,
+    told: Option<Instant>,
+}
+
+impl Counter {
+    /// When what is held is told.
+    fn due(&self) -> Option<Instant> {
+        self.held.map(|_| self.told.map_or_else(Instant::now, |told| told + PAGES_EVERY))
+    }
 }
 
 /// Why nothing is sent over this endpoint now.
@@ -155,15 +173,19 @@ impl Work {
             }
         };
         tokio::pin!(sending);
+        let mut counter = Counter::default();
         let end = loop {
+            let due = counter.due();
             tokio::select! {
                 end = &mut sending => break end,
-                Some(item) = news.recv() => self.pass_on(item).await,
+                Some(item) = news.recv() => self.pass_on(item, &mut counter).await,
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.tell_pages(&mut counter).await,
             }
         };
         while let Ok(item) = news.try_recv() {
-            self.pass_on(item).await;
+            self.pass_on(item, &mut counter).await;
         }
+        self.tell_pages(&mut counter).await;
         let (event, rest) = match end {
             End::NothingSent(why) => (Event::NothingPrinted { why }, RestFor::Backoff),
             End::Completed(impressions) => (Event::PrinterCompleted { impressions }, RestFor::Nothing),
@@ -195,7 +217,7 @@ impl Work {
     }
 
     /// Tells what happens meanwhile. What cannot be stored now does not stop the transfer: a cancel does that.
-    async fn pass_on(&mut self, item: News) {
+    async fn pass_on(&mut self, item: News, counter: &mut Counter) {
         let told = match item {
             News::Sent => self.tell(Event::Sent(None)).await,
             News::Reasons(reasons) => {
@@ -203,12 +225,22 @@ impl Work {
                 self.progress(reasons, known).await
             }
             News::Pages(pages) => {
-                let reasons = self.job.reasons.clone();
-                self.progress(reasons, Some(pages)).await
+                counter.held = Some(pages);
+                Ok(())
             }
         };
         if told.is_err() {
             tracing::debug!(job = self.job.id.as_str(), "news of a transfer could not be stored");
+        }
+    }
+
+    /// Tells the last page count that was held back, if any.
+    async fn tell_pages(&mut self, counter: &mut Counter) {
+        let Some(pages) = counter.held.take() else { return };
+        counter.told = Some(Instant::now());
+        let reasons = self.job.reasons.clone();
+        if self.progress(reasons, Some(pages)).await.is_err() {
+            tracing::debug!(job = self.job.id.as_str(), "a page count could not be stored");
         }
     }
 

@@ -88,6 +88,55 @@ async fn the_end_of_a_streamed_job_outlives_a_book_that_refuses_it_once() {
 }
 
 #[tokio::test]
+async fn a_printer_that_counts_fast_does_not_fill_the_book() {
+    let printer = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = printer.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let (mut stream, _) = printer.accept().await.unwrap();
+        let mut sent = Vec::new();
+        while !sent.windows(4).any(|window| window == b"EOJ ") {
+            assert!(stream.read_buf(&mut sent).await.unwrap() > 0);
+        }
+        let sent = String::from_utf8_lossy(&sent).into_owned();
+        let name = sent.split("NAME = ").nth(1).unwrap().split('\r').next().unwrap().to_owned();
+        let say = |what: &str| format!("@PJL USTATUS JOB\r\n{what}\r\nNAME={name}\r\n\x0c").into_bytes();
+        stream.write_all(&say("START")).await.unwrap();
+        for page in 1..=300 {
+            stream.write_all(format!("@PJL USTATUS PAGE\r\n{page}\r\n\x0c").as_bytes()).await.unwrap();
+        }
+        stream.write_all(&say("END")).await.unwrap();
+        let _ = stream.read_to_end(&mut Vec::new()).await;
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let job = accepted();
+    let (reporter, mut reports) = mpsc::channel::<Report>(4);
+    let outside = outside(dir.path(), reporter).await;
+    outside.spool.store(job.stem.as_str(), b"%PDF".to_vec(), None).await.unwrap();
+    let mut owned = job.clone();
+    let owner = tokio::spawn(async move {
+        let mut counted = Vec::new();
+        while let Some(report) = reports.recv().await {
+            if let Event::Progress { impressions: Some(pages), .. } = &report.event {
+                counted.push(*pages);
+            }
+            owned.apply(report.event, Timestamp::now()).unwrap();
+            let _ = report.answer.send(Answer::Is(Box::new(owned.clone())));
+            tokio::task::yield_now().await;
+        }
+        (owned, counted)
+    });
+    let reach = vec![appsocket(port, &["application/pdf", "application/vnd.hp-pjl"])];
+    let mut work = Work { outside, job, reach, told: (0, Instant::now()) };
+    let rest = tokio::time::timeout(Duration::from_secs(20), work.run(Kind::Send)).await;
+    assert!(matches!(rest, Ok(RestFor::Nothing)));
+    drop(work);
+    let (job, counted) = owner.await.unwrap();
+    assert_eq!((job.state.name(), job.pages.reported), ("completed", Some(300)));
+    assert!((1..=6).contains(&counted.len()), "{counted:?}");
+}
+
+#[tokio::test]
 async fn a_document_goes_to_the_print_port_that_takes_it() {
     let printer = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = printer.local_addr().unwrap().port();
