@@ -204,6 +204,26 @@ async fn a_printer_that_tells_of_the_job_but_not_of_its_end_leaves_it_unknown() 
 
 /// What a printer does with the connection, and what may be claimed then.
 #[tokio::test]
+async fn one_that_talks_on_and_never_tells_the_end_is_not_waited_for_for_ever() {
+    let directory = TempDir::new().unwrap();
+    let (path, _) = document(directory.path(), 1000);
+    let (listener, address) = listener().await;
+    let printing = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_until(&mut stream, &wrapper().tail).await;
+        stream.write_all(b"@PJL USTATUS JOB\r\nSTART\r\nNAME=\"pgabcdef.1 Invoice\"\r\n\x0c").await.unwrap();
+        // Words now and then, until we go.
+        while stream.write_all(b"@PJL USTATUS PAGE\r\n1\r\n\x0c").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    });
+    let limits = Limits { stall: Duration::from_secs(1), ..quick() };
+    let (end, _) = send(address, Some(wrapper()), &path, &limits).await;
+    assert!(matches!(&end, End::Unknown(why) if why.contains("did not tell the end")), "{end:?}");
+    printing.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_connection_that_breaks_anywhere_leaves_the_outcome_unknown() {
     let directory = TempDir::new().unwrap();
     let (path, octets) = document(directory.path(), 1_000_000);

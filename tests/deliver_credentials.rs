@@ -18,8 +18,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
 fn basic(password: &'static str, allow_plain: bool) -> Arc<Basic> {
     let source = move || -> std::pin::Pin<Box<dyn Future<Output = Result<Secret, String>> + Send>> {
@@ -122,12 +123,28 @@ fn ippeveprinter_takes_a_job_from_whom_pam_knows() {
 /// A printer on plain HTTP that challenges with `challenge` until `wanted` is sent. Gives its port and the
 /// `Authorization` of each request.
 async fn printer(challenge: &'static str, wanted: &'static str) -> (u16, Arc<Mutex<Vec<Option<String>>>>) {
+    printer_over(None, challenge, wanted).await
+}
+
+trait Octets: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Octets for T {}
+
+/// The same over TLS, with a certificate of its own.
+async fn printer_over(
+    tls: Option<TlsAcceptor>,
+    challenge: &'static str,
+    wanted: &'static str,
+) -> (u16, Arc<Mutex<Vec<Option<String>>>>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let seen = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&seen);
     tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream: Box<dyn Octets> = match &tls {
+                None => Box::new(stream),
+                Some(acceptor) => Box::new(acceptor.accept(stream).await.unwrap()),
+            };
             let mut request = Vec::new();
             let mut piece = [0; 4096];
             let head_end = loop {
@@ -164,6 +181,7 @@ async fn printer(challenge: &'static str, wanted: &'static str) -> (u16, Arc<Mut
                     .into_bytes()
             };
             stream.write_all(&answer).await.unwrap();
+            let _ = stream.shutdown().await;
         }
     });
     (port, seen)
@@ -210,6 +228,48 @@ async fn what_is_sent_when_the_printer_asks() {
     // Another scheme.
     let (port, _) = printer("WWW-Authenticate: Negotiate\r\n", "").await;
     assert_eq!(refusal(&client(EndpointKind::Ipp, port, Some(&right))).await, Refusal::OtherScheme);
+}
+
+#[cfg(feature = "lab")]
+fn certificate() -> TlsAcceptor {
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+    let signed = rcgen::generate_simple_self_signed(vec!["printer.local".to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(signed.signing_key.serialize_der().into());
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![signed.cert.der().clone()], key)
+        .unwrap();
+    Arc::new(config).into()
+}
+
+#[cfg(feature = "lab")]
+#[tokio::test]
+async fn a_password_goes_to_no_other_certificate_than_the_first() {
+    let wanted = "Basic Z2F0ZXdheTpodW50ZXIy";
+    let (port, seen) = printer_over(Some(certificate()), BASIC, wanted).await;
+    let known = basic("hunter2", false);
+    for _ in 0..2 {
+        client(EndpointKind::Ipps, port, Some(&known)).call(ask()).await.unwrap();
+    }
+    assert_eq!(seen.lock().unwrap().iter().flatten().count(), 2);
+    // Somebody else under its name and address: by now the new certificate may be pinned.
+    let (other, overheard) = printer_over(Some(certificate()), BASIC, wanted).await;
+    for _ in 0..2 {
+        let client = client(EndpointKind::Ipps, other, Some(&known));
+        assert_eq!(refusal(&client).await, Refusal::CredentialsWithheld);
+        let waits = ipp::plan(&client, &ticket(), "application/pdf").await;
+        let Err(NotReady::NotNow { reasons, detail }) = &waits else { panic!("{waits:?}") };
+        assert_eq!(reasons, &["account-authorization-failed"]);
+        assert!(detail.contains("certificate") && detail.contains("restart"), "{detail}");
+    }
+    assert!(overheard.lock().unwrap().iter().all(Option::is_none));
+    // The printer itself still gets them.
+    client(EndpointKind::Ipps, port, Some(&known)).call(ask()).await.unwrap();
+    assert_eq!(seen.lock().unwrap().iter().flatten().count(), 3);
 }
 
 #[tokio::test]

@@ -16,7 +16,9 @@
 //! has the document shows no orderly close any more, and its jobs end unknown.
 //!
 //! With PJL ([`super::pjl`]) our side stays open until the printer told the end: some printers drop the back channel with
-//! ours. One that says nothing within [`Limits::talk`] is treated as one that reports nothing.
+//! ours. One that says nothing within [`Limits::talk`] is treated as one that reports nothing. One that tells of the job
+//! is waited for as long as it goes on talking, but after the last octet no longer than [`TALKS_FOR`] times
+//! [`Limits::stall`]: then the job ends unknown.
 
 use super::pjl::{Listener, Said, Wrapper};
 use super::raw::{Broke, End, Limits, News, ended_in_order, open, pump, shut_down, tell};
@@ -27,12 +29,20 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
+/// How many times [`Limits::stall`] a printer that goes on talking has for the end of a job: with the usual day a weekend
+/// without paper fits in, and chatter does not hold the printer's queue for ever.
+const TALKS_FOR: u32 = 3;
+
 /// What the printer told of our job so far.
 #[derive(Debug, Default)]
 struct Told {
     began: bool,
     canceled: Option<Option<u32>>,
     ended: Option<Option<u32>>,
+    /// The last page count.
+    pages: Option<u32>,
+    /// One that did not fit into the news.
+    missed: Option<u32>,
 }
 
 impl Told {
@@ -52,7 +62,12 @@ impl Told {
                     self.ended = Some(pages).filter(|_| whole);
                     continue;
                 }
-                Said::Page(pages) => News::Pages(pages),
+                Said::Page(pages) => {
+                    if self.pages.replace(pages) != Some(pages) {
+                        self.missed = news.try_send(News::Pages(pages)).is_err().then_some(pages);
+                    }
+                    continue;
+                }
                 Said::Trouble(reasons) => News::Reasons(reasons),
             };
             // Full: the job's owner is slow, and a later word says more.
@@ -94,7 +109,13 @@ pub async fn send(
     }
     tell(news, News::Sent).await;
     match listener {
-        Some(listener) => reported_end(stream, listener, told, limits, news).await,
+        Some(listener) => {
+            let end = reported_end(stream, listener, &mut told, limits, news).await;
+            if let Some(pages) = told.missed {
+                tell(news, News::Pages(pages)).await;
+            }
+            end
+        }
         None => quiet_end(stream, limits).await,
     }
 }
@@ -122,11 +143,12 @@ async fn quiet_end(mut stream: TcpStream, limits: &Limits) -> End {
 async fn reported_end(
     mut stream: TcpStream,
     mut listener: Listener,
-    mut told: Told,
+    told: &mut Told,
     limits: &Limits,
     news: &mpsc::Sender<News>,
 ) -> End {
     let sent = Instant::now();
+    let patience = sent + limits.stall * TALKS_FOR;
     let mut last_word = sent;
     let mut shut = false;
     let mut back = [0; 4096];
@@ -140,7 +162,7 @@ async fn reported_end(
             return End::Completed(pages);
         }
         let deadline = match (told.began, shut) {
-            (true, _) => last_word + limits.stall,
+            (true, _) => (last_word + limits.stall).min(patience),
             (false, false) => (last_word + limits.talk).min(sent + limits.close),
             (false, true) => sent + limits.close,
         };
@@ -157,6 +179,10 @@ async fn reported_end(
                 (false, false) => {
                     shut_down(&mut stream).await;
                     shut = true;
+                }
+                (true, _) if Instant::now() >= patience => {
+                    let limit = limits.stall * TALKS_FOR;
+                    return End::Unknown(format!("the printer went on talking and did not tell the end of the job within {limit:?}"));
                 }
                 (true, _) => return End::Unknown(format!("the printer said nothing of the job for {:?}", limits.stall)),
                 (false, true) => {

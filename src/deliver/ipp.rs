@@ -117,10 +117,10 @@ pub async fn plan(client: &Client, ticket: &Ticket, format: &str) -> Result<Plan
             detail: format!("{} answers without saying anything of itself", client.target().uri),
         });
     };
-    if client.credentials_are_refused() {
+    if let Some(refusal) = client.credentials_rest() {
         // It answers everybody, but takes jobs only from those it knows.
         let printer = &client.target().uri;
-        return Err(not_authorized(format!("{printer}: HTTP 401: {}", Refusal::CredentialsRefused)));
+        return Err(not_authorized(format!("{printer}: HTTP 401: {refusal}")));
     }
     if observation.accepting == Some(false) {
         let mut reasons = vec!["printer-not-accepting-jobs".to_owned()];
@@ -139,10 +139,16 @@ fn is_about_credentials(error: &IppError) -> bool {
         IppError::Http { refusal, .. } => refusal,
         error => return matches!(error, IppError::Password { .. }),
     };
-    use Refusal::{Credentials, CredentialsNeedTls, CredentialsRefused, CredentialsWanted, Forbidden, OtherScheme};
+    use Refusal::{Credentials, CredentialsNeedTls, CredentialsRefused, CredentialsWanted, CredentialsWithheld};
     matches!(
         refusal,
-        Credentials | CredentialsNeedTls | CredentialsRefused | CredentialsWanted | Forbidden | OtherScheme
+        Credentials
+            | CredentialsNeedTls
+            | CredentialsRefused
+            | CredentialsWanted
+            | CredentialsWithheld
+            | Refusal::Forbidden
+            | Refusal::OtherScheme
     )
 }
 

@@ -163,11 +163,25 @@ pub async fn send(ready: Ready, (path, bytes): (&Path, u64), limits: &Limits, ne
     if let Some(code) = early {
         return refused(&uri, &format!("status {code}"), bytes);
     }
-    if let Err(error) = stream.write_all(&[0]).await {
-        return End::Unknown(format!("the connection broke at the end of the document: {error}"));
+    // The octet behind it may wait as long as any other. What is heard from here on may be the acknowledgement: a server
+    // that counts does not wait for this octet.
+    let mut first = None;
+    let heard = |octets: &[u8]| first = first.or(octets.first().copied());
+    let behind = pump(&mut stream, &mut &[0][..], 1, limits, news, heard).await;
+    if let Some(code @ 1..) = first {
+        return refused(&uri, &format!("status {code}"), bytes);
+    }
+    if let Err(Broke { why, .. }) = behind
+        && first.is_none()
+    {
+        return End::Unknown(format!("{why}, at the end of the document"));
     }
     tell(news, News::Sent).await;
-    match acknowledged(&mut stream, limits.stall).await {
+    let answer = match first {
+        Some(_) => Ok(()),
+        None => acknowledged(&mut stream, limits.stall).await,
+    };
+    match answer {
         Ok(()) => {}
         Err(No::Refused(said)) => return refused(&uri, &said, bytes),
         Err(No::Broken(why)) => return End::Unknown(format!("the document was not acknowledged: {why}")),
@@ -324,6 +338,29 @@ mod tests {
             assert_eq!(queue(path), wanted, "{path}");
         }
         assert_eq!(command(2, "lp"), b"\x02lp\n");
+    }
+
+    /// The document is written, and of the octet behind it nothing is taken any more.
+    #[tokio::test]
+    async fn a_server_that_stands_still_at_the_end_of_the_document_is_told_of_and_given_up() {
+        let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(server.local_addr().unwrap()).await.unwrap();
+        let (mut peer, _) = server.accept().await.unwrap();
+        // Full when nothing is taken for a while.
+        while timeout(Duration::from_millis(500), stream.writable()).await.is_ok() {
+            while stream.try_write(&[1; 65_536]).is_ok() {}
+        }
+        let empty = tempfile::NamedTempFile::new().unwrap();
+        let second = Duration::from_secs(1);
+        let limits = Limits { stall: second, told: second / 4, ..Limits::default() };
+        let ready = Ready { stream, uri: "lpd://p/lp".into(), control: None };
+        // A refusal that is told meanwhile is read.
+        peer.write_all(&[1]).await.unwrap();
+        let (teller, mut news) = mpsc::channel(64);
+        let end = timeout(10 * second, send(ready, (empty.path(), 0), &limits, &teller)).await;
+        assert!(matches!(&end, Ok(End::Refused(_))), "{end:?}");
+        assert_eq!(news.try_recv(), Ok(News::Reasons(vec!["timed-out".into()])));
+        drop(peer);
     }
 
     proptest! {

@@ -39,7 +39,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use work::{Ended, Kind, Report};
+use work::{Answer, Ended, Kind, Report};
 
 /// Fetches at once.
 const FETCHES_MAX: usize = 4;
@@ -476,17 +476,24 @@ impl Owner {
     async fn take_report(&mut self, report: Report) {
         // Once the end was asked for no attempt begins any more.
         let too_late = self.stopping && matches!(report.event, Event::SendStarted { .. });
-        let applied = !too_late && self.change(&report.job, report.event).await;
-        let job = if applied { self.job(&report.job).cloned() } else { None };
+        let changed = if too_late { Ok(false) } else { self.try_change(&report.job, report.event).await };
+        let answer = match changed {
+            Ok(true) => self.job(&report.job).cloned().map_or(Answer::Gone, |job| Answer::Is(Box::new(job))),
+            Ok(false) => Answer::Gone,
+            Err(error) => {
+                not_stored(&report.job, &error);
+                Answer::NotStored
+            }
+        };
         // A task that went away has no use for the answer.
-        let _ = report.answer.send(job);
+        let _ = report.answer.send(answer);
     }
 
     /// Applies an event, durably. True: the job is as the event says. False: the event does not apply, or could not
     /// be stored; nothing changed.
     async fn change(&mut self, id: &JobId, event: Event) -> bool {
         self.try_change(id, event).await.unwrap_or_else(|error| {
-            tracing::error!(%error, job = id.as_str(), "a job could not be stored; it stays as it was");
+            not_stored(id, &error);
             false
         })
     }
@@ -603,6 +610,10 @@ impl Owner {
         // Also what could not be removed when its job ended, because its fetch was still writing.
         sweep(&self.spool, self.jobs.values()).await;
     }
+}
+
+fn not_stored(id: &JobId, error: &StoreError) {
+    tracing::error!(%error, job = id.as_str(), "a job could not be stored; it stays as it was");
 }
 
 /// Removes the documents that no job waits for: a parked job keeps its own only as long as it is followed.

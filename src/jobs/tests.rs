@@ -147,6 +147,29 @@ async fn a_server_that_asks_for_no_pause_gets_one_that_grows() {
 }
 
 #[tokio::test]
+async fn a_task_learns_whether_the_book_refused_or_the_job_is_gone() {
+    let job = unconfirmed("a", Timestamp::now());
+    let mut rig = rig(std::slice::from_ref(&job)).await;
+    let file = rusqlite::Connection::open(rig._dir.path().join("jobs.db")).unwrap();
+    file.execute_batch("CREATE TRIGGER refuse BEFORE UPDATE ON job BEGIN SELECT RAISE(ABORT, 'no room'); END").unwrap();
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        let (answer, answered) = tokio::sync::oneshot::channel();
+        let event = Event::PrinterCompleted { impressions: None };
+        rig.owner.take_report(Report { job: job.id.clone(), event, answer }).await;
+        answers.push(match answered.await.unwrap() {
+            Answer::Is(_) => "is",
+            Answer::Gone => "gone",
+            Answer::NotStored => "not stored",
+        });
+        file.execute_batch("DROP TRIGGER IF EXISTS refuse").unwrap();
+    }
+    // The second one is stored: a finished job needs nobody any more.
+    assert_eq!(answers, ["not stored", "gone", "gone"]);
+    assert_eq!(rig.store.get(&job.id).await.unwrap().unwrap().state.name(), "completed");
+}
+
+#[tokio::test]
 async fn a_command_that_could_not_be_carried_out_is_taken_again() {
     let job = accepted("a", Timestamp::now());
     let mut rig = rig(std::slice::from_ref(&job)).await;

@@ -1,7 +1,7 @@
 //! What runs on the outside for one job: fetching its document, sending it, asking what became of it.
 //!
 //! A task holds a copy of its job. Whenever something happens it reports an event and waits until the owner has made
-//! it durable; the owner's answer is the job as it now is, or nothing, and then the task ends. So Create-Job's answer is
+//! it durable; the owner's answer is the job as it now is, or none, and then the task ends. So Create-Job's answer is
 //! stored before Send-Document begins, and an attempt is stored before anything of it is sent.
 //!
 //! Dropping a task at any point is safe: the book tells the next one where to look.
@@ -76,11 +76,21 @@ pub(super) enum Kind {
     Settle,
 }
 
-/// An event, and where its durability is told: the job as it now is, or nothing.
+/// An event, and where its durability is told.
 pub(super) struct Report {
     pub(super) job: JobId,
     pub(super) event: Event,
-    pub(super) answer: oneshot::Sender<Option<Job>>,
+    pub(super) answer: oneshot::Sender<Answer>,
+}
+
+/// What became of an event.
+pub(super) enum Answer {
+    /// Durable: the job as it now is.
+    Is(Box<Job>),
+    /// The job went another way, or needs nobody any more.
+    Gone,
+    /// The book refused; the job is as it was.
+    NotStored,
 }
 
 /// A task ended.
@@ -147,7 +157,7 @@ struct Work {
     told: (u32, Instant),
 }
 
-/// The owner did not take the event: the job went another way.
+/// The owner did not take the event: the job went another way, or the book refused.
 struct Overtaken;
 
 impl Work {
@@ -162,11 +172,20 @@ impl Work {
 
     /// Reports an event and waits for its durability.
     async fn tell(&mut self, event: Event) -> Result<(), Overtaken> {
+        match self.report(event).await {
+            Answer::Is(job) => self.job = *job,
+            Answer::Gone | Answer::NotStored => return Err(Overtaken),
+        }
+        Ok(())
+    }
+
+    async fn report(&self, event: Event) -> Answer {
         let (answer, answered) = oneshot::channel();
         let report = Report { job: self.job.id.clone(), event, answer };
-        self.outside.reporter.send(report).await.map_err(|_| Overtaken)?;
-        self.job = answered.await.ok().flatten().ok_or(Overtaken)?;
-        Ok(())
+        if self.outside.reporter.send(report).await.is_err() {
+            return Answer::Gone;
+        }
+        answered.await.unwrap_or(Answer::Gone)
     }
 
     // --- fetching -----------------------------------------------------------------------------------------------
@@ -353,12 +372,22 @@ impl Work {
         }
         // A printer that keeps a history of its jobs may be away for a while: it is waited for.
         if !speaks_ipp {
+            // Formats and options are each endpoint's own: the job is refused only where none takes it.
+            let mut unfit = None;
+            let mut fits = false;
             for reach in self.reach.iter().filter(|reach| !reach.endpoint.kind.is_ipp()) {
                 match self.prepare_stream(reach, document).await {
                     Ok(ready) => return Ok(Way::Streaming(ready)),
-                    Err(streaming::NotReady::Unreachable(error)) => unreachable.push(error),
-                    Err(streaming::NotReady::For(event)) => return Err(event),
+                    Err(streaming::NotReady::Unreachable(error)) => {
+                        fits = true;
+                        unreachable.push(error);
+                    }
+                    Err(streaming::NotReady::Unfit(event)) => unfit = unfit.or(Some(event)),
+                    Err(streaming::NotReady::Busy(event)) => return Err(event),
                 }
+            }
+            if let Some(event) = unfit.filter(|_| !fits) {
+                return Err(event);
             }
         }
         let detail =

@@ -3,12 +3,15 @@
 //! - Nothing is sent before the printer asked: a request goes without credentials, is answered 401 with `Basic`, and is
 //!   sent again once with them. From then on they go along at once, because a document cannot be sent twice.
 //! - Only over TLS, unless the configuration allows plain text for this printer.
+//! - Over TLS only to the certificate that they were first sent to, whatever is pinned meanwhile: whoever takes a printer's
+//!   name or address does not get its password. A restart begins anew.
 //! - Credentials that were refused are not sent again for [`REFUSED_PAUSE`]: printers and directories lock accounts.
 //! - The password is fetched when it is needed, kept for [`KEEP`], and shown by nothing.
 //!
 //! One [`Basic`] stands for one printer and is shared by all its clients, so that what one learned the others know.
 
 use super::error::{Error, Refusal};
+use super::tls::Fingerprint;
 use super::{Client, lock};
 use crate::domain::secret::Secret;
 use base64::Engine;
@@ -41,6 +44,10 @@ pub struct Basic {
     /// The printer asked for Basic credentials.
     asked: AtomicBool,
     refused: Mutex<Option<Instant>>,
+    /// The certificate that they go to.
+    holder: Mutex<Option<Fingerprint>>,
+    /// The last other one that they did not go to.
+    withheld_from: Mutex<Option<Fingerprint>>,
     kept: Mutex<Option<(Secret, Instant)>>,
 }
 
@@ -56,8 +63,9 @@ impl fmt::Debug for Basic {
 impl Basic {
     /// Credentials of `user`, whose password comes from `password`.
     pub fn new(user: String, password: PasswordSource, allow_plain: bool) -> Self {
+        let (holder, withheld_from) = (Mutex::default(), Mutex::default());
         let (refused, kept) = (Mutex::default(), Mutex::default());
-        Self { user, password, allow_plain, asked: AtomicBool::new(false), refused, kept }
+        Self { user, password, allow_plain, asked: AtomicBool::new(false), refused, holder, withheld_from, kept }
     }
 
     /// Whether the printer refused them a short time ago.
@@ -98,8 +106,35 @@ impl Client {
         if !may_go || !basic.asked.load(Ordering::SeqCst) || basic.are_refused() {
             return Ok(None);
         }
-        let header = basic.header().await;
-        header.map(Some).map_err(|reason| Error::Password { printer: self.printer(), user: basic.user.clone(), reason })
+        if self.withholds(basic) {
+            return Ok(None);
+        }
+        let header = basic.header().await.map_err(|reason| Error::Password {
+            printer: self.printer(),
+            user: basic.user.clone(),
+            reason,
+        })?;
+        if let Some(tls) = &self.tls {
+            // Without a certificate, or where another client was first meanwhile, they stay here.
+            let Some(shown) = tls.seen() else { return Ok(None) };
+            if *lock(&basic.holder).get_or_insert(shown) != shown {
+                return Ok(None);
+            }
+        }
+        Ok(Some(header))
+    }
+
+    /// Whether the credentials belong to another certificate than this printer shows.
+    fn withholds(&self, basic: &Basic) -> bool {
+        let Some(shown) = self.tls.as_ref().and_then(|tls| tls.seen()) else { return false };
+        let Some(holder) = *lock(&basic.holder) else { return false };
+        if holder != shown && lock(&basic.withheld_from).replace(shown) != Some(shown) {
+            tracing::warn!(
+                printer = self.target.uri, %holder, %shown,
+                "the printer's certificate changed; its credentials are not sent until the gateway is restarted"
+            );
+        }
+        holder != shown
     }
 
     /// What a 401 means. `sent`: credentials were in the request.
@@ -115,11 +150,23 @@ impl Client {
         if self.tls.is_none() && !basic.allow_plain {
             return Refusal::CredentialsNeedTls;
         }
+        if self.withholds(basic) {
+            return Refusal::CredentialsWithheld;
+        }
         basic.asked.store(true, Ordering::SeqCst);
         if basic.are_refused() { Refusal::CredentialsRefused } else { Refusal::CredentialsWanted }
     }
 
-    /// Whether credentials were refused a short time ago: a job had better wait.
+    /// Why its credentials will not be sent now, where the printer asks for them: a job had better wait.
+    pub fn credentials_rest(&self) -> Option<Refusal> {
+        let basic = self.basic.as_ref()?;
+        if self.withholds(basic) {
+            return Some(Refusal::CredentialsWithheld);
+        }
+        basic.are_refused().then_some(Refusal::CredentialsRefused)
+    }
+
+    /// Whether credentials were refused a short time ago.
     pub fn credentials_are_refused(&self) -> bool {
         self.basic.as_ref().is_some_and(|basic| basic.are_refused())
     }

@@ -62,6 +62,8 @@ pub enum Refusal {
     CredentialsWanted,
     /// 401: it does not take the credentials. They are not sent again for a while.
     CredentialsRefused,
+    /// 401: it wants credentials, which went to another certificate before. They are not sent.
+    CredentialsWithheld,
     /// 401: it wants credentials, and there is no TLS to send them over.
     CredentialsNeedTls,
     /// 401: it wants another kind of authentication than Basic.
@@ -96,6 +98,10 @@ impl std::fmt::Display for Refusal {
                      minutes"
                 )
             }
+            Refusal::CredentialsWithheld => f.write_str(
+                "its certificate changed since its credentials were first sent; they are not sent to the new one until the \
+                 gateway is restarted",
+            ),
             Refusal::CredentialsNeedTls => f.write_str(
                 "it asks for credentials, which are not sent without TLS; use its ipps address, or set allowPlain in \
                  printers.credentials",

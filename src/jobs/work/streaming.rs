@@ -7,7 +7,7 @@
 //!   open: the job is parked, and only a person sends it again.
 //! - A cancel breaks the connection off. What the printer had by then may come out; the job ends `canceled` and says so.
 
-use super::{Overtaken, RestFor, Work};
+use super::{Answer, Overtaken, RestFor, Work};
 use crate::deliver::formats::{Fit, canonical, fit};
 use crate::deliver::raw::{End, News};
 use crate::deliver::{appsocket, lpd, pjl, raw};
@@ -16,12 +16,19 @@ use crate::domain::job::judge::interrupted;
 use crate::domain::job::{Document, Event, Phase, Problem};
 use crate::jobs::Reach;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
 
 /// News that may wait; what does not fit is told by later ones.
 const NEWS: usize = 64;
+/// How often a book that refuses is told how an attempt ended, and the pause between.
+const END_TRIES: u32 = 10;
+const END_PAUSE: Duration = Duration::from_secs(1);
+/// How often page counts are passed on.
+const PAGES_EVERY: Duration = Duration::from_secs(5);
 
 /// A connection that waits for its first octet.
 pub(super) struct Ready {
@@ -34,12 +41,29 @@ enum Line {
     Lpd(lpd::Ready),
 }
 
+/// Page counts on their way to the book: each one stored is a durable write and a status, and a printer may count as
+/// fast as it likes. The first goes at once, then the newest every [`PAGES_EVERY`], and the last before the end.
+#[derive(Default)]
+struct Counter {
+    held: Option<u32>,
+    told: Option<Instant>,
+}
+
+impl Counter {
+    /// When what is held is told.
+    fn due(&self) -> Option<Instant> {
+        self.held.map(|_| self.told.map_or_else(Instant::now, |told| told + PAGES_EVERY))
+    }
+}
+
 /// Why nothing is sent over this endpoint now.
 pub(super) enum NotReady {
-    /// Another endpoint may do.
+    /// It would take the document, and cannot be reached; another endpoint may do.
     Unreachable(String),
-    /// This is so over all of them.
-    For(Event),
+    /// It does not take this document, or not as the ticket wants it; another endpoint may.
+    Unfit(Event),
+    /// The queue takes no jobs now: the printer says so, and is not gone round.
+    Busy(Event),
 }
 
 impl Work {
@@ -48,14 +72,14 @@ impl Work {
         let uri = reach.endpoint.uri();
         match fit(&uri, &document.format, &reach.formats) {
             Fit::Taken => {}
-            Fit::Refused(problem) => return Err(NotReady::For(Event::Refused(problem))),
+            Fit::Refused(problem) => return Err(NotReady::Unfit(Event::Refused(problem))),
             Fit::NothingKnown => {
                 let detail = format!(
                     "nothing is known of the formats that {uri} takes, and it would print a wrong one as text; name them \
                      in printers.list, or wait until the printer tells"
                 );
                 let reasons = vec!["printer-formats-unknown".into()];
-                return Err(NotReady::For(Event::Waiting { reasons, detail: Some(detail), outage: false }));
+                return Err(NotReady::Unfit(Event::Waiting { reasons, detail: Some(detail), outage: false }));
             }
         }
         // The attempt that begins if all goes well.
@@ -106,7 +130,7 @@ impl Work {
             Err(lpd::NotReady::Unreachable(why)) => Err(NotReady::Unreachable(why)),
             Err(lpd::NotReady::Refused(why)) => {
                 let reasons = vec!["printer-not-accepting-jobs".into()];
-                Err(NotReady::For(Event::Waiting { reasons, detail: Some(why), outage: false }))
+                Err(NotReady::Busy(Event::Waiting { reasons, detail: Some(why), outage: false }))
             }
         }
     }
@@ -116,7 +140,7 @@ impl Work {
         if let Some(first) = ignored.first().filter(|_| self.job.ticket.strict) {
             let message = format!("{uri} cannot be told {}; the ticket is strict", ignored.join(", "));
             let problem = Problem::new("option-not-supported", Some(first), message);
-            return Err(NotReady::For(Event::Refused(problem)));
+            return Err(NotReady::Unfit(Event::Refused(problem)));
         }
         Ok(ignored.into_iter().map(str::to_owned).collect())
     }
@@ -149,15 +173,19 @@ impl Work {
             }
         };
         tokio::pin!(sending);
+        let mut counter = Counter::default();
         let end = loop {
+            let due = counter.due();
             tokio::select! {
                 end = &mut sending => break end,
-                Some(item) = news.recv() => self.pass_on(item).await,
+                Some(item) = news.recv() => self.pass_on(item, &mut counter).await,
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.tell_pages(&mut counter).await,
             }
         };
         while let Ok(item) = news.try_recv() {
-            self.pass_on(item).await;
+            self.pass_on(item, &mut counter).await;
         }
+        self.tell_pages(&mut counter).await;
         let (event, rest) = match end {
             End::NothingSent(why) => (Event::NothingPrinted { why }, RestFor::Backoff),
             End::Completed(impressions) => (Event::PrinterCompleted { impressions }, RestFor::Nothing),
@@ -169,12 +197,27 @@ impl Work {
             End::Refused(problem) => (Event::PrinterAborted { impressions: None, problem }, RestFor::Nothing),
             End::Unknown(why) => (Event::Lost { why }, RestFor::Backoff),
         };
-        self.tell(event).await?;
+        self.tell_end(event).await?;
         Ok(rest)
     }
 
+    /// Tells the end of an attempt. Nobody can be asked for it later, so a book that refuses for a moment is tried again.
+    async fn tell_end(&mut self, event: Event) -> Result<(), Overtaken> {
+        for _ in 1..END_TRIES {
+            match self.report(event.clone()).await {
+                Answer::Is(job) => {
+                    self.job = *job;
+                    return Ok(());
+                }
+                Answer::Gone => return Err(Overtaken),
+                Answer::NotStored => tokio::time::sleep(END_PAUSE).await,
+            }
+        }
+        self.tell(event).await
+    }
+
     /// Tells what happens meanwhile. What cannot be stored now does not stop the transfer: a cancel does that.
-    async fn pass_on(&mut self, item: News) {
+    async fn pass_on(&mut self, item: News, counter: &mut Counter) {
         let told = match item {
             News::Sent => self.tell(Event::Sent(None)).await,
             News::Reasons(reasons) => {
@@ -182,12 +225,22 @@ impl Work {
                 self.progress(reasons, known).await
             }
             News::Pages(pages) => {
-                let reasons = self.job.reasons.clone();
-                self.progress(reasons, Some(pages)).await
+                counter.held = Some(pages);
+                Ok(())
             }
         };
         if told.is_err() {
             tracing::debug!(job = self.job.id.as_str(), "news of a transfer could not be stored");
+        }
+    }
+
+    /// Tells the last page count that was held back, if any.
+    async fn tell_pages(&mut self, counter: &mut Counter) {
+        let Some(pages) = counter.held.take() else { return };
+        counter.told = Some(Instant::now());
+        let reasons = self.job.reasons.clone();
+        if self.progress(reasons, Some(pages)).await.is_err() {
+            tracing::debug!(job = self.job.id.as_str(), "a page count could not be stored");
         }
     }
 
