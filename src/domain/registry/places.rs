@@ -1,0 +1,34 @@
+//! What stands at one address: whose agent answers there, and which ways to print lie side by side.
+
+use super::Registry;
+use super::printer::{KnownEndpoint, Printer};
+use super::quarantine::{contradicts, is_beside, is_own_agent, shares_address};
+use crate::domain::ids::PrinterId;
+use crate::domain::sighting::Sighting;
+
+impl Registry {
+    /// The endpoint at whose address an SNMP agent speaks for this printer; none where it may speak for another: at the
+    /// address of a print server's queue or further port, or of several printers of one kind.
+    pub fn snmp_endpoint(&self, id: &PrinterId) -> Option<&KnownEndpoint> {
+        let printer = self.printers.get(id)?;
+        let best = printer.preferred().into_iter().find(|e| is_own_agent(&e.endpoint))?;
+        let others = self.printers.values().filter(|p| p.id != *id).flat_map(|p| &p.endpoints);
+        let shared = others.filter(|o| !o.lost).any(|o| {
+            let mine = printer.endpoints.iter().filter(|e| !e.lost);
+            mine.filter(|e| shares_address(&e.endpoint, &o.endpoint)).any(|e| is_beside(&e.endpoint, &o.endpoint))
+        });
+        (!shared).then_some(best)
+    }
+
+    /// The one printer at the address of a sighting that can only be printed to.
+    pub(super) fn printer_at_print_port(&self, s: &Sighting) -> Option<&Printer> {
+        if s.endpoint.kind.is_ipp() || !is_own_agent(&s.endpoint) {
+            return None;
+        }
+        let at = |p: &&Printer| p.endpoints.iter().any(|e| shares_address(&e.endpoint, &s.endpoint));
+        let mut there = self.printers.values().filter(at);
+        let only = there.next().filter(|_| there.next().is_none())?;
+        let queues = only.endpoints.iter().any(|e| !is_own_agent(&e.endpoint) || is_beside(&e.endpoint, &s.endpoint));
+        (!queues && !contradicts(&only.evidence, &s.evidence)).then_some(only)
+    }
+}
