@@ -43,7 +43,9 @@ use super::ids::PrinterId;
 use super::sighting::{Evidence, Sighting};
 use super::state::Source;
 use jiff::Timestamp;
-use quarantine::{Quarantined, is_beside, is_neighbour, overlaps, rank, see, shares_address};
+use quarantine::{
+    Quarantined, is_beside, is_neighbour, is_other_queue, overlaps, rank, see, shares_address, shares_place,
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Printers and quarantined devices together; what comes beyond is refused and counted.
@@ -472,8 +474,13 @@ impl Registry {
             let same = !beside && !contradicts(&only.evidence, &q.evidence);
             return same.then(|| (only.id.clone(), false));
         };
+        // A name or host that both have says nothing of two queues or ports that lie side by side.
+        let beside = printer.endpoints.iter().any(|e| {
+            let mut others = q.endpoints.iter().map(|o| &o.endpoint);
+            others.any(|o| shares_place(&e.endpoint, o) && is_other_queue(&e.endpoint, o))
+        });
         let other = matches!(identity::same_device(&printer.evidence, &q.evidence), Verdict::Different(_));
-        (!other).then(|| (printer.id.clone(), false))
+        (!other && !beside).then(|| (printer.id.clone(), false))
     }
 
     fn adopt(&mut self, n: u64, now: Timestamp, effects: &mut Vec<Effect>) {

@@ -1,0 +1,57 @@
+//! Several ways to print at one address: one printer or several, and whose they are once an address changes hands.
+
+use super::*;
+
+fn known_by_answer(serial: Option<&str>, mac: &str, model: &str) -> Evidence {
+    Evidence { mac: Some(mac.into()), model: Some(model.into()), ..evidence(serial, None) }
+}
+
+fn over_snmp(id: &PrinterId, key: &str, evidence: Evidence) -> Event {
+    let identity = Identity { evidence, name: None, location: None, pin: None };
+    Event::PollAnswered { id: id.clone(), key: key.into(), identity: Box::new(identity), over: Source::Snmp }
+}
+
+/// Printers listed without a name: each is named by its host.
+fn listed_by_host(kind: EndpointKind, host: &str, port: u16, path: &str) -> Sighting {
+    let key = format!("list:{kind:?}://{host}:{port}{path}");
+    Sighting { name: host.into(), ..print_port(&key, kind, host, 9, port, path) }
+}
+
+#[test]
+fn ports_and_queues_of_one_print_server_stay_apart_without_names() {
+    for host in ["10.0.0.9", "server.local"] {
+        let ports = [9100, 9101, 9102, 4000].map(|port| listed_by_host(EndpointKind::AppSocket, host, port, ""));
+        let queues = ["/a", "/b", "/c"].map(|queue| listed_by_host(EndpointKind::Lpd, host, 515, queue));
+        for places in [&ports[..], &queues[..]] {
+            let ids = |order: &mut dyn Iterator<Item = &Sighting>| -> BTreeMap<PrinterId, String> {
+                let mut r = Registry::default();
+                for s in order {
+                    let effects = r.apply(found(s), at(0));
+                    assert!(matches!(&effects[..], [Effect::Probe { .. }]), "{} was not asked: {effects:?}", s.key);
+                    r.apply(Event::ProbeFailed { key: s.key.clone() }, at(1));
+                }
+                r.printers().map(|p| (p.id.clone(), p.endpoints[0].key.clone())).collect()
+            };
+            let forward = ids(&mut places.iter());
+            assert_eq!(forward.len(), places.len(), "{forward:?}");
+            assert_eq!(ids(&mut places.iter().rev()).len(), places.len());
+            // Also when all of them are seen before the first answer.
+            let mut r = Registry::default();
+            places.iter().for_each(|s| drop(r.apply(found(s), at(0))));
+            assert_eq!(r.quarantined(), places.len());
+            places.iter().for_each(|s| drop(r.apply(Event::ProbeFailed { key: s.key.clone() }, at(1))));
+            assert_eq!(r.printers().count(), places.len());
+        }
+    }
+}
+
+#[test]
+fn every_endpoint_of_the_host_decides_not_only_the_first() {
+    let mut r = Registry::default();
+    let first = listed_by_host(EndpointKind::AppSocket, "10.0.0.9", 9100, "");
+    let lpd = listed_by_host(EndpointKind::Lpd, "10.0.0.9", 515, "/a");
+    let other = listed_by_host(EndpointKind::Lpd, "10.0.0.9", 515, "/b");
+    let id = adopt(&mut r, &first, Evidence::default(), at(0));
+    assert_eq!(r.apply(found(&lpd), at(1)), [Effect::Changed(id.clone())], "another way to print to the same one");
+    assert!(matches!(&r.apply(found(&other), at(2))[..], [Effect::Probe { .. }]), "another queue");
+}
