@@ -153,6 +153,12 @@ pub fn same_uuid(a: &Evidence, b: &Evidence) -> bool {
     uuid(a).is_some_and(|a| uuid(b).is_some_and(|b| a == b))
 }
 
+/// Whether both name a usable MAC address, and not the same. By itself no ground: a printer may have several cards.
+pub fn macs_differ(a: &Evidence, b: &Evidence) -> bool {
+    let mac = |e: &Evidence| e.mac.as_deref().and_then(canonical_mac);
+    differ(&mac(a), &mac(b))
+}
+
 fn differ(a: &Option<String>, b: &Option<String>) -> bool {
     matches!((a, b), (Some(a), Some(b)) if a != b)
 }

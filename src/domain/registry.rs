@@ -532,6 +532,7 @@ impl Registry {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
+        let takeover = over == Source::Snmp && self.is_answer_of_registered(id, &who.evidence);
         let Some(printer) = self.printers.get_mut(id) else { return };
         let Some(endpoint) = printer.endpoints.iter().find(|e| e.key == key).cloned() else { return };
         if over == Source::Snmp && endpoint.endpoint.kind.is_ipp() {
@@ -542,7 +543,7 @@ impl Registry {
             }
             return;
         }
-        if printer.is_answer_of_another(&endpoint, &who.evidence) {
+        if takeover || printer.is_answer_of_another(&endpoint, &who.evidence) {
             printer.endpoints.retain(|e| e.key != key);
             effects.push(Effect::Changed(id.clone()));
             if self.printers.len() + self.quarantine.len() >= MAX_PRINTERS {

@@ -3,8 +3,9 @@
 use super::Registry;
 use super::printer::{KnownEndpoint, Printer};
 use super::quarantine::{contradicts, is_beside, is_own_agent, shares_address};
+use crate::domain::identity::{self, Reason, Verdict};
 use crate::domain::ids::PrinterId;
-use crate::domain::sighting::Sighting;
+use crate::domain::sighting::{Evidence, Sighting};
 
 impl Registry {
     /// The endpoint at whose address an SNMP agent speaks for this printer; none where it may speak for another: at the
@@ -30,5 +31,23 @@ impl Registry {
         let only = there.next().filter(|_| there.next().is_none())?;
         let queues = only.endpoints.iter().any(|e| !is_own_agent(&e.endpoint) || is_beside(&e.endpoint, &s.endpoint));
         (!queues && !contradicts(&only.evidence, &s.evidence)).then_some(only)
+    }
+
+    /// Whether what an agent says at this printer's address is of another printer that is known: it has the serial of that
+    /// one, this one has none, and the MAC address or the model is another one. DHCP gave the address away.
+    pub(super) fn is_answer_of_registered(&self, id: &PrinterId, answered: &Evidence) -> bool {
+        let Some(printer) = self.printers.get(id) else { return false };
+        let parted = || {
+            identity::macs_differ(&printer.evidence, answered)
+                || matches!(identity::same_device(&printer.evidence, answered), Verdict::Different(_))
+        };
+        let anothers = || {
+            let same = |p: &Printer| identity::same_device(&p.evidence, answered) == Verdict::Same(Reason::Serial);
+            self.printers.values().any(|p| p.id != *id && same(p))
+        };
+        identity::canonical(&printer.evidence).serial.is_none()
+            && identity::canonical(answered).serial.is_some()
+            && parted()
+            && anothers()
     }
 }

@@ -107,10 +107,12 @@ pub(super) fn shares_address(a: &Endpoint, b: &Endpoint) -> bool {
 }
 
 /// Whether what an agent at a device's address says is of another device. Makers are no ground: a printer sold under
-/// several names has its real maker's agent. Nor is the spelling of the model.
+/// several names has its real maker's agent. Nor is the spelling of the model, unless
+/// the MAC addresses differ too.
 pub fn contradicts(a: &Evidence, b: &Evidence) -> bool {
     match identity::same_device(a, b) {
-        Verdict::Same(_) | Verdict::Open | Verdict::Different(Reason::Model) => false,
+        Verdict::Same(_) | Verdict::Open => false,
+        Verdict::Different(Reason::Model) => identity::macs_differ(a, b),
         Verdict::Different(Reason::Serial) => {
             let serial = |e: &Evidence| identity::canonical(e).serial;
             serial(a) != serial(b)

@@ -55,3 +55,37 @@ fn every_endpoint_of_the_host_decides_not_only_the_first() {
     assert_eq!(r.apply(found(&lpd), at(1)), [Effect::Changed(id.clone())], "another way to print to the same one");
     assert!(matches!(&r.apply(found(&other), at(2))[..], [Effect::Probe { .. }]), "another queue");
 }
+
+#[test]
+fn an_address_that_changed_hands_does_not_make_one_printer_of_two() {
+    for (models, why) in [(["M402", "M402"], "MAC addresses differ"), (["M402", "C5235"], "models differ too")] {
+        let mut r = Registry::default();
+        let a = print_port("list:a", EndpointKind::AppSocket, "a.local", 1, 9100, "");
+        let b = print_port("list:b", EndpointKind::AppSocket, "b.local", 2, 9100, "");
+        let first = adopt(&mut r, &a, known_by_answer(None, "00:11:22:33:44:01", models[0]), at(0));
+        let of_b = known_by_answer(Some("BBB222"), "00:11:22:33:44:02", models[1]);
+        let second = adopt(&mut r, &b, of_b.clone(), at(1));
+        assert_ne!(first, second);
+        // A is off, and DHCP gave its address to B.
+        let effects = r.apply(over_snmp(&first, &a.key, of_b), at(2));
+        assert_eq!(r.printers().count(), 2, "{why}: {effects:?}");
+        assert_eq!(r.get(&first).unwrap().evidence.serial, None, "{why}");
+        assert_eq!(r.owner(&a.key), Some(&second), "{why}: what answers there is B");
+    }
+}
+
+#[test]
+fn a_model_of_another_card_is_another_device_and_a_spelling_is_not() {
+    let mut r = Registry::default();
+    let a = print_port("list:a", EndpointKind::AppSocket, "a.local", 1, 9100, "");
+    let first = adopt(&mut r, &a, known_by_answer(None, "00:11:22:33:44:01", "M402"), at(0));
+    // Spelled in another way by the same network card.
+    r.apply(over_snmp(&first, &a.key, known_by_answer(None, "00:11:22:33:44:01", "X9")), at(1));
+    assert_eq!(r.owner(&a.key), Some(&first));
+    let stranger = known_by_answer(Some("CCC333"), "00:11:22:33:44:03", "C5235");
+    assert!(r.contradicts(&first, &stranger));
+    r.apply(over_snmp(&first, &a.key, stranger), at(2));
+    assert_eq!(r.printers().count(), 2);
+    assert_ne!(r.owner(&a.key), Some(&first));
+    assert_eq!(r.get(&first).unwrap().evidence.serial, None);
+}
