@@ -44,7 +44,8 @@ use super::sighting::{Evidence, Sighting};
 use super::state::Source;
 use jiff::Timestamp;
 use quarantine::{
-    Quarantined, is_beside, is_neighbour, is_other_queue, overlaps, rank, see, shares_address, shares_place,
+    Quarantined, is_beside, is_neighbour, is_other_device, is_other_queue, overlaps, rank, see, shares_address,
+    shares_place,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -464,14 +465,14 @@ impl Registry {
         let Some(printer) = self.get(&id) else {
             // A printer known only by a print port, and what turns up beside it at its address, are one device.
             let at = |p: &&Printer| {
-                !p.has_ipp()
-                    && p.endpoints.iter().any(|e| q.endpoints.iter().any(|o| shares_address(&e.endpoint, &o.endpoint)))
+                let here = |e: &KnownEndpoint| q.endpoints.iter().any(|o| shares_address(&e.endpoint, &o.endpoint));
+                !p.has_ipp() && p.endpoints.iter().any(|e| !e.lost && here(e))
             };
             let own = q.endpoints.iter().all(|e| is_own_agent(&e.endpoint));
             let mut there = self.printers.values().filter(at);
             let only = there.next().filter(|_| own && there.next().is_none())?;
             let beside = only.endpoints.iter().any(|e| q.endpoints.iter().any(|o| is_beside(&e.endpoint, &o.endpoint)));
-            let same = !beside && !contradicts(&only.evidence, &q.evidence);
+            let same = !beside && !is_other_device(&only.evidence, &q.evidence);
             return same.then(|| (only.id.clone(), false));
         };
         // A name or host that both have says nothing of two queues or ports that lie side by side.

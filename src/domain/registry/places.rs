@@ -2,7 +2,7 @@
 
 use super::Registry;
 use super::printer::{KnownEndpoint, Printer};
-use super::quarantine::{contradicts, is_beside, is_own_agent, shares_address};
+use super::quarantine::{is_beside, is_other_device, is_own_agent, shares_address};
 use crate::domain::identity::{self, Reason, Verdict};
 use crate::domain::ids::PrinterId;
 use crate::domain::sighting::{Evidence, Sighting};
@@ -26,11 +26,11 @@ impl Registry {
         if s.endpoint.kind.is_ipp() || !is_own_agent(&s.endpoint) {
             return None;
         }
-        let at = |p: &&Printer| p.endpoints.iter().any(|e| shares_address(&e.endpoint, &s.endpoint));
+        let at = |p: &&Printer| p.endpoints.iter().any(|e| !e.lost && shares_address(&e.endpoint, &s.endpoint));
         let mut there = self.printers.values().filter(at);
         let only = there.next().filter(|_| there.next().is_none())?;
         let queues = only.endpoints.iter().any(|e| !is_own_agent(&e.endpoint) || is_beside(&e.endpoint, &s.endpoint));
-        (!queues && !contradicts(&only.evidence, &s.evidence)).then_some(only)
+        (!queues && !is_other_device(&only.evidence, &s.evidence)).then_some(only)
     }
 
     /// Whether what an agent says at this printer's address is of another printer that is known: it has the serial of that

@@ -121,6 +121,12 @@ pub fn contradicts(a: &Evidence, b: &Evidence) -> bool {
     }
 }
 
+/// Whether evidence parts two devices that share nothing but an address: there the model counts, unless a UUID joins.
+pub(super) fn is_other_device(a: &Evidence, b: &Evidence) -> bool {
+    let models = identity::same_device(a, b) == Verdict::Different(Reason::Model);
+    contradicts(a, b) || (models && !identity::same_uuid(a, b))
+}
+
 pub(super) fn overlaps(a: &[KnownEndpoint], b: &[KnownEndpoint]) -> bool {
     a.iter().any(|x| {
         b.iter().any(|y| {

@@ -89,3 +89,41 @@ fn a_model_of_another_card_is_another_device_and_a_spelling_is_not() {
     assert_ne!(r.owner(&a.key), Some(&first));
     assert_eq!(r.get(&first).unwrap().evidence.serial, None);
 }
+
+#[test]
+fn what_turns_up_at_the_stale_address_of_a_lost_printer_is_not_glued_to_it() {
+    let raw = |key: &str, host: &str| print_port(key, EndpointKind::AppSocket, host, 1, 9100, "");
+    // A print port at the address of a printer that is switched off.
+    let mut r = Registry::default();
+    let old = sighting("Old", Ipp, "old.local", 1, Evidence::default());
+    let id = adopt(&mut r, &old, Evidence::default(), at(0));
+    r.apply(Event::Lost { key: old.key.clone() }, at(1));
+    let new = raw("New._pdl-datastream._tcp.local.", "new.local");
+    assert!(matches!(&r.apply(found(&new), at(2))[..], [Effect::Probe { .. }]));
+    r.apply(Event::ProbeFailed { key: new.key.clone() }, at(3));
+    assert_ne!(r.owner(&new.key), Some(&id));
+
+    // The other way round: what speaks IPP at the address of a print port that is no longer announced.
+    let mut r = Registry::default();
+    let id = adopt(&mut r, &new, Evidence::default(), at(0));
+    r.apply(Event::Lost { key: new.key.clone() }, at(1));
+    assert_ne!(adopt(&mut r, &old, Evidence::default(), at(2)), id);
+}
+
+#[test]
+fn another_model_at_a_printers_address_is_not_taken_for_it() {
+    let model = |model: &str, uuid: Option<String>| Evidence { model: Some(model.into()), ..evidence(None, uuid) };
+    for (uuids, one) in [([None, None], false), ([Some(uuid(1)), Some(uuid(1))], true)] {
+        let mut r = Registry::default();
+        let ipp = sighting("A", Ipp, "a.local", 1, Evidence::default());
+        let id = adopt(&mut r, &ipp, model("M402", uuids[0].clone()), at(0));
+        let mut raw = print_port("B._pdl-datastream._tcp.local.", EndpointKind::AppSocket, "b.local", 1, 9100, "");
+        raw.evidence = model("C5235", uuids[1].clone());
+        r.apply(found(&raw), at(1));
+        assert_eq!(r.owner(&raw.key) == Some(&id), one);
+
+        let mut r = Registry::default();
+        let id = adopt(&mut r, &raw, raw.evidence.clone(), at(0));
+        assert_eq!(adopt(&mut r, &ipp, model("M402", uuids[0].clone()), at(1)) == id, one);
+    }
+}
