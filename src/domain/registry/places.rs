@@ -2,7 +2,7 @@
 
 use super::Registry;
 use super::printer::{KnownEndpoint, Printer};
-use super::quarantine::{is_beside, is_other_device, is_own_agent, shares_address};
+use super::quarantine::{is_beside, is_other_device, is_own_agent, shares_address, shares_place};
 use crate::domain::identity::{self, Reason, Verdict};
 use crate::domain::ids::PrinterId;
 use crate::domain::sighting::{Evidence, Sighting};
@@ -49,5 +49,20 @@ impl Registry {
             && identity::canonical(answered).serial.is_some()
             && parted()
             && anothers()
+    }
+
+    /// Whether the agent at an endpoint's address may speak for another printer too: another queue or port lies beside it,
+    /// of a printer or of a device that waits for its probe.
+    pub fn agent_is_shared(&self, key: &str) -> bool {
+        let (Some(owner), Some(endpoint)) = (self.owners.get(key), self.endpoint(key)) else { return false };
+        self.known_endpoints()
+            .filter(|o| !o.lost && self.owners.get(&o.key) != Some(owner))
+            .any(|o| shares_place(&o.endpoint, endpoint) && is_beside(&o.endpoint, endpoint))
+    }
+
+    /// All endpoints, of printers and of devices that wait for their probe.
+    fn known_endpoints(&self) -> impl Iterator<Item = &KnownEndpoint> {
+        let waiting = self.quarantine.values().flat_map(|q| &q.endpoints);
+        self.printers.values().flat_map(|p| &p.endpoints).chain(waiting)
     }
 }

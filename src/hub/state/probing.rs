@@ -23,6 +23,7 @@ impl HubState {
     /// for it.
     fn probe_over_snmp(&mut self, key: &str, answer: Option<PollAnswer>) -> bool {
         let endpoint = self.registry.endpoint(key).filter(|e| self.settings.snmp && is_own_agent(e)).cloned();
+        let endpoint = endpoint.filter(|_| !self.registry.agent_is_shared(key));
         let Some(endpoint) = endpoint else { return false };
         let question = Question { source: Source::Snmp, endpoint, pin: None, patient: answer.is_none() };
         self.probing.insert(key.to_owned(), answer.map(Box::new));
