@@ -153,7 +153,7 @@ impl HubState {
             }
         }
         let stale_views: BTreeSet<PrinterId> = printers.keys().cloned().collect();
-        Self {
+        let mut state = Self {
             settings,
             registry,
             ipp,
@@ -168,7 +168,10 @@ impl HubState {
             deletes: Vec::new(),
             records: Vec::new(),
             deferred: 0,
-        }
+        };
+        let ids: Vec<PrinterId> = state.printers.keys().cloned().collect();
+        ids.iter().for_each(|id| state.forget_unasked(id, now));
+        state
     }
 
     /// How often a printer's news had to wait because it had too many, since the start.
@@ -361,7 +364,7 @@ impl HubState {
         }
     }
 
-    /// Keeps a printer in those schedules over whose protocols it can be asked.
+    /// Keeps a printer in those schedules over whose protocols it can be asked, and forgets what the others told.
     fn enroll(&mut self, id: &PrinterId, now: Timestamp) {
         match (self.has_ipp(id), self.ipp.schedule.contains(id)) {
             (true, false) => self.ipp.schedule.poll_now(id, now),
@@ -373,6 +376,23 @@ impl HubState {
             (true, false) => self.snmp.schedule.poll_now(id, now),
             (false, true) => self.snmp.schedule.remove(id),
             _ => {}
+        }
+        self.forget_unasked(id, now);
+    }
+
+    /// Forgets what protocols told over which the printer is no longer asked, and tells the cloud.
+    fn forget_unasked(&mut self, id: &PrinterId, now: Timestamp) {
+        let (ipp, snmp) = (self.ipp.schedule.contains(id), self.snmp.schedule.contains(id));
+        let Some(entry) = self.printers.get_mut(id) else { return };
+        let before = entry.state.reasons();
+        let mut forgotten = !ipp && entry.state.forget(Source::Ipp);
+        forgotten |= !snmp && entry.state.forget(Source::Snmp);
+        if forgotten {
+            if before != entry.state.reasons() {
+                entry.reasons_since = Some(now);
+            }
+            self.mark(id.clone());
+            self.tell_cloud(id, now);
         }
     }
 

@@ -68,3 +68,57 @@ async fn the_agent_of_a_print_server_makes_no_printer_of_its_queues() {
         hub.stop().await;
     }
 }
+
+#[test]
+fn a_protocol_no_longer_asked_is_forgotten_and_the_cloud_told() {
+    let mut state = HubState::new(settings(true), vec![], base());
+    let (ipp, raw) = (sighting(1, EndpointKind::Ipp), sighting(1, EndpointKind::AppSocket));
+    state.apply(found(ipp.clone()), base());
+    state.apply(found(raw.clone()), base());
+    answer_all(&mut state, base());
+    let first = state.take_output();
+    let id = first.saves[0].id().clone();
+    assert_eq!(told(&first.records)[&id], (true, "idle".to_owned()));
+    // IPP is withdrawn: only the agent is left to say how it is.
+    state.apply(withdrawn(&ipp), base());
+    let row = state.take_output().saves.remove(0);
+    assert_eq!((row.state.ipp.last.is_some(), row.state.snmp.last.is_some()), (false, true));
+    // Both are gone: nothing is known of it, and that is said.
+    state.apply(withdrawn(&raw), base());
+    let output = state.take_output();
+    assert_eq!(told(&output.records)[&id], (false, "unknown".to_owned()));
+    assert_eq!(output.shadows[0].1["status"], "unknown");
+    assert_eq!(state.take_views()[0].1.as_ref().map(|v| (v.online, v.status)), Some((false, Status::Unknown)));
+}
+
+#[test]
+fn a_second_queue_at_the_address_silences_the_agent_for_both() {
+    let mut state = HubState::new(settings(true), vec![], base());
+    state.apply(found(at(1, EndpointKind::Lpd, 515, "/a")), base());
+    answer_all(&mut state, base());
+    let id = state.take_output().saves[0].id().clone();
+    state.apply(found(at(1, EndpointKind::Lpd, 515, "/b")), base());
+    assert_eq!(answer_all(&mut state, base()).len(), 0, "the server's agent speaks for neither");
+    let output = state.take_output();
+    assert_eq!(output.saves.len(), 2);
+    assert_eq!(told(&output.records)[&id], (false, "unknown".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_without_snmp_forgets_what_snmp_said() {
+    let office = Arc::new(Office::default());
+    office.agents.lock().unwrap().insert(host(1), agent_answers(over_snmp(1)));
+    let mut hub = Hub::start(office, vec![]);
+    hub.see(sighting(1, EndpointKind::AppSocket)).await;
+    let id = hub.until_adopted(1).await.remove(0);
+    let rows = hub.stored();
+    hub.stop().await;
+    let mut hub = Hub::start(Arc::new(Office::default()), rows);
+    hub.until("the word that nothing is known", |outputs| {
+        let records: Vec<_> = outputs.iter().flat_map(|o| o.records.clone()).collect();
+        told(&records).get(&id) == Some(&(false, "unknown".to_owned()))
+    })
+    .await;
+    assert!(hub.stored().iter().all(|row| row.state.snmp.last.is_none()));
+    hub.stop().await;
+}
