@@ -8,7 +8,7 @@ use super::{
     HubEvent, HubOutput, PollAnswer, PollError, PollErrorKind, PollRequest, PrinterRow, PrinterView, Question, Target,
 };
 use crate::domain::ids::{GatewayName, PrinterId};
-use crate::domain::registry::{Effect, Event, Identity, Pin, Printer, Registry};
+use crate::domain::registry::{Effect, Event, Identity, KnownEndpoint, Pin, Printer, Registry};
 use crate::domain::schedule::{Intervals, Outcome, Schedule};
 use crate::domain::shadow;
 use crate::domain::sighting::DiscoveryEvent;
@@ -145,7 +145,7 @@ impl HubState {
         let registry = Registry::restore(known);
         printers.retain(|id, _| registry.get(id).is_some_and(|p| p.id == *id));
         for id in printers.keys() {
-            if registry.get(id).is_some_and(Printer::has_ipp) {
+            if !registry.ipp_endpoints(id).is_empty() {
                 ipp.schedule.restored(id, now);
             }
             if settings.snmp && registry.snmp_endpoint(id).is_some() {
@@ -261,6 +261,9 @@ impl HubState {
         let picture = state.picture();
         // The time of observation belongs to the up-time.
         let timed = state.ipp.last.as_ref().or(state.snmp.last.as_ref());
+        // IPP at a print port is a broken page on paper.
+        let is_way = |e: &&KnownEndpoint| !e.endpoint.kind.is_ipp() || !self.registry.is_print_place(&e.endpoint);
+        let ways = printer.preferred().into_iter().filter(is_way);
         let make_and_model = [&printer.evidence.make, &printer.evidence.model];
         Some(PrinterView {
             id: id.clone(),
@@ -268,7 +271,7 @@ impl HubState {
             name: printer.name.clone(),
             location: printer.location.clone(),
             make_and_model: make_and_model.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" "),
-            endpoints: printer.preferred().into_iter().map(|e| (e.endpoint.clone(), e.pin)).collect(),
+            endpoints: ways.map(|e| (e.endpoint.clone(), e.pin)).collect(),
             formats: printer.raw_formats(),
             status: state.status(),
             online: state.online(),
@@ -302,7 +305,13 @@ impl HubState {
             while self.lane(source).under_way < MAX_POLLS
                 && let Some(request) = self.lane(source).waiting.pop_front()
             {
-                self.start(request);
+                match request.target {
+                    // What was not known as a print port when the probe began to wait.
+                    Target::Probe { key } if self.is_ipp_at_print_place(&request.question) => {
+                        self.probe(key, request.question.endpoint, now);
+                    }
+                    target => self.start(PollRequest { target, ..request }),
+                }
             }
             let lane = self.lane(source);
             for id in lane.schedule.due(now, MAX_POLLS.saturating_sub(lane.under_way)) {
@@ -323,12 +332,12 @@ impl HubState {
     fn start_poll(&mut self, id: PrinterId, now: Timestamp) {
         let tried = self.tried.get(&id);
         let untried = |key: &String| tried.is_none_or(|t| t.len() < MAX_TRIES && !t.contains(key));
-        let next = self.registry.get(&id).and_then(|p| {
-            let best = p.preferred().into_iter().find(|e| e.endpoint.kind.is_ipp() && untried(&e.key))?;
+        let best = self.registry.ipp_endpoints(&id).into_iter().find(|e| untried(&e.key));
+        let next = best.map(|best| {
             let target = Target::Poll { id: id.clone(), key: best.key.clone() };
             let question =
                 Question { source: Source::Ipp, endpoint: best.endpoint.clone(), pin: best.pin, patient: true };
-            Some(PollRequest { target, question })
+            PollRequest { target, question }
         });
         match next {
             Some(request) => self.start(request),
@@ -352,7 +361,7 @@ impl HubState {
     }
 
     fn has_ipp(&self, id: &PrinterId) -> bool {
-        self.registry.get(id).is_some_and(Printer::has_ipp)
+        !self.registry.ipp_endpoints(id).is_empty()
     }
 
     /// Polls a printer over what tells most about it.
@@ -398,6 +407,10 @@ impl HubState {
 
     fn tell_registry(&mut self, event: Event, now: Timestamp) {
         let announcement = matches!(event, Event::Sighting(_) | Event::Lost { .. } | Event::Withdrawn { .. });
+        let raw = match &event {
+            Event::Sighting(s) if !s.endpoint.kind.is_ipp() => Some(s.endpoint.clone()),
+            _ => None,
+        };
         for effect in self.registry.apply(event, now) {
             match effect {
                 Effect::Probe { key, endpoint } => {
@@ -434,6 +447,11 @@ impl HubState {
                 }
                 Effect::Refused { key, reason } => tracing::warn!(%key, reason, "a sighting was refused"),
             }
+        }
+        for id in raw.map(|raw| self.registry.printers_at_port(&raw)).unwrap_or_default() {
+            // IPP is no longer a way to ask it, or to print.
+            self.enroll(&id, now);
+            self.stale_views.insert(id);
         }
     }
 
@@ -490,10 +508,7 @@ impl HubState {
                 self.tried.entry(id.clone()).or_default().insert(key.clone());
                 self.tell_registry(Event::EndpointFailed { id: id.clone(), key }, now);
                 let tried = self.tried.get(&id).map_or(0, BTreeSet::len);
-                let endpoints = self
-                    .registry
-                    .get(&id)
-                    .map_or(0, |p| p.endpoints.iter().filter(|e| e.endpoint.kind.is_ipp()).count());
+                let endpoints = self.registry.ipp_endpoints(&id).len();
                 if tried < endpoints.min(MAX_TRIES) {
                     self.start_poll(id, now);
                 } else {

@@ -3,6 +3,7 @@
 use super::Registry;
 use super::printer::{KnownEndpoint, Printer};
 use super::quarantine::{is_beside, is_other_device, is_own_agent, shares_address, shares_place};
+use crate::domain::endpoint::Endpoint;
 use crate::domain::identity::{self, Reason, Verdict};
 use crate::domain::ids::PrinterId;
 use crate::domain::sighting::{Evidence, Sighting};
@@ -64,5 +65,27 @@ impl Registry {
     fn known_endpoints(&self) -> impl Iterator<Item = &KnownEndpoint> {
         let waiting = self.quarantine.values().flat_map(|q| &q.endpoints);
         self.printers.values().flat_map(|p| &p.endpoints).chain(waiting)
+    }
+
+    /// Whether an endpoint's port is known for AppSocket or LPD at its host or address, also from earlier runs: outside a
+    /// job nothing is connected there, and IPP is never spoken.
+    pub fn is_print_place(&self, endpoint: &Endpoint) -> bool {
+        self.known_endpoints()
+            .map(|e| &e.endpoint)
+            .any(|raw| raw.port == endpoint.port && !raw.kind.is_ipp() && shares_place(raw, endpoint))
+    }
+
+    /// The endpoints over which a printer may be asked over IPP, in the order to try them.
+    pub fn ipp_endpoints(&self, id: &PrinterId) -> Vec<&KnownEndpoint> {
+        let all = self.printers.get(id).map(Printer::preferred).unwrap_or_default();
+        all.into_iter().filter(|e| e.endpoint.kind.is_ipp() && !self.is_print_place(&e.endpoint)).collect()
+    }
+
+    /// The printers with an IPP endpoint where this way to print is.
+    pub fn printers_at_port(&self, raw: &Endpoint) -> Vec<PrinterId> {
+        let here = |e: &KnownEndpoint| {
+            e.endpoint.port == raw.port && e.endpoint.kind.is_ipp() && shares_place(&e.endpoint, raw)
+        };
+        self.printers.values().filter(|p| p.endpoints.iter().any(here)).map(|p| p.id.clone()).collect()
     }
 }

@@ -9,14 +9,19 @@ use crate::domain::state::Source;
 use jiff::Timestamp;
 
 impl HubState {
-    /// Asks who is at an endpoint: over IPP where it speaks that, else over SNMP.
+    /// Asks who is at an endpoint: over IPP where it speaks that and its port is no print port, else over SNMP.
     pub(super) fn probe(&mut self, key: String, endpoint: Endpoint, now: Timestamp) {
-        if endpoint.kind.is_ipp() {
+        if endpoint.kind.is_ipp() && !self.registry.is_print_place(&endpoint) {
             let question = Question { source: Source::Ipp, endpoint, pin: None, patient: true };
             self.ipp.waiting.push_back(PollRequest { target: Target::Probe { key }, question });
         } else if !self.probe_over_snmp(&key, None) {
             self.tell_registry(Event::ProbeFailed { key }, now);
         }
+    }
+
+    /// Whether a question would be put over IPP to a port that is known for AppSocket or LPD.
+    pub(super) fn is_ipp_at_print_place(&self, question: &Question) -> bool {
+        question.source == Source::Ipp && self.registry.is_print_place(&question.endpoint)
     }
 
     /// Asks the agent at an endpoint's address, after IPP (with its answer) or instead of it; false where none would speak

@@ -122,3 +122,43 @@ async fn a_restart_without_snmp_forgets_what_snmp_said() {
     assert!(hub.stored().iter().all(|row| row.state.snmp.last.is_none()));
     hub.stop().await;
 }
+
+#[test]
+fn ipp_is_never_spoken_at_a_port_known_as_a_print_port() {
+    let raw = at(1, EndpointKind::AppSocket, 4000, "");
+    let mut ipp = at(1, EndpointKind::Ipp, 4000, "/ipp/print");
+    (ipp.name, ipp.endpoint.host) = ("Other".into(), "other.local".into());
+    for raw_first in [true, false] {
+        let mut state = HubState::new(settings(false), vec![], base());
+        let order = if raw_first { [&raw, &ipp] } else { [&ipp, &raw] };
+        for seen in order {
+            state.apply(found(seen.clone()), base());
+            if seen.key == ipp.key || raw_first {
+                let asked = answer_all(&mut state, base());
+                assert_eq!(asked.is_empty(), raw_first, "{asked:?}");
+            }
+        }
+        // From now on nothing is asked there, and no job goes there over IPP.
+        let views = state.take_views();
+        let ways = views.iter().flat_map(|(_, v)| v.iter().flat_map(|v| &v.endpoints));
+        assert!(ways.clone().count() > 0 && ways.clone().all(|(e, _)| !e.kind.is_ipp()), "{views:?}");
+        for hour in 1..5 {
+            let now = base() + Duration::from_secs(hour * 3_600);
+            state.apply(HubEvent::Tick, now);
+            assert_eq!(answer_all(&mut state, now), [], "raw first: {raw_first}");
+        }
+        assert!(state.take_output().saves.iter().all(|row| row.state.ipp.last.is_none()));
+    }
+}
+
+#[test]
+fn a_probe_that_waits_for_its_place_is_not_sent_to_what_became_a_print_port() {
+    let mut state = HubState::new(settings(false), vec![], base());
+    for n in 10..10 + MAX_POLLS {
+        state.apply(found(sighting(n, EndpointKind::Ipp)), base());
+    }
+    state.apply(found(at(1, EndpointKind::Ipp, 4000, "/ipp/print")), base());
+    state.apply(found(at(1, EndpointKind::AppSocket, 4000, "")), base());
+    let asked = answer_all(&mut state, base());
+    assert!(asked.iter().all(|q| q.endpoint.port != 4000), "{asked:?}");
+}
