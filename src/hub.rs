@@ -241,7 +241,6 @@ where
     let mut polls = Polls::new(poller);
     let (mut sighted, mut wished) = (true, true);
     state.apply(HubEvent::Tick, clock());
-    printers.publish(state.take_views());
     loop {
         let output = state.take_output();
         if !output.is_empty() {

@@ -5,8 +5,8 @@
 //! - At most `max` instances and as many raw ports; what is beyond is counted, not kept.
 //! - The same sighting is never reported twice in a row; a change that is undone before its time is not reported.
 //! - `Lost` only after `Found`.
-//! - An IPP service on a port that the same host announces for AppSocket or LPD is not reported, and is withdrawn if
-//!   that becomes known later.
+//! - An IPP service on a port that the same host announces for AppSocket or LPD is not reported, and is withdrawn, once,
+//!   also if it was not reported in this run: it may be known from an earlier one.
 
 use super::record::{Announcement, Ignored, key, sighting};
 use crate::domain::net::PrinterPolicy;
@@ -47,6 +47,8 @@ pub(super) struct Book {
     settle: Duration,
     entries: HashMap<String, Entry>,
     raw: HashMap<String, RawPort>,
+    /// IPP services on print ports that are not in the book, and whether their withdrawal was reported. At most `max`.
+    withdrawn: HashMap<String, bool>,
     /// When the change of which entry is to be reported.
     due: BTreeSet<(Instant, String)>,
     session: u64,
@@ -64,8 +66,8 @@ struct Entry {
 
 impl Book {
     pub(super) fn new(policy: PrinterPolicy, max: usize, settle: Duration) -> Self {
-        let (entries, raw, due) = (HashMap::new(), HashMap::new(), BTreeSet::new());
-        Self { policy, max, settle, entries, raw, due, session: 0 }
+        let (entries, raw, withdrawn, due) = (HashMap::new(), HashMap::new(), HashMap::new(), BTreeSet::new());
+        Self { policy, max, settle, entries, raw, withdrawn, due, session: 0 }
     }
 
     /// A service was resolved, perhaps again.
@@ -82,7 +84,16 @@ impl Book {
             }
             None if full && result.is_ok() => return Outcome::Full,
             None => {
+                let room = self.withdrawn.len() < self.max;
+                if result.as_ref().is_err_and(|e| *e == Ignored::PrintPort)
+                    && room
+                    && !self.withdrawn.contains_key(&key)
+                {
+                    self.withdrawn.insert(key.clone(), false);
+                    self.due.insert((now, key.clone()));
+                }
                 if let Ok(seen) = &result {
+                    self.withdrawn.remove(&key);
                     let entry = Entry { record, current: Some(seen.clone()), reported: None, due: None, session };
                     self.entries.insert(key.clone(), entry);
                     self.mark(&key, now);
@@ -98,6 +109,7 @@ impl Book {
     /// A service expired or said goodbye.
     pub(super) fn gone(&mut self, fullname: &str, now: Instant) {
         let key = key(fullname);
+        self.withdrawn.remove(&key);
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.current = None;
             self.mark(&key, now);
@@ -153,8 +165,17 @@ impl Book {
     /// The next change to report, if its time has come.
     pub(super) fn take(&mut self, now: Instant) -> Option<DiscoveryEvent> {
         while self.next_due().is_some_and(|at| at <= now) {
-            let (_, key) = self.due.pop_first()?;
-            let Some(entry) = self.entries.get_mut(&key) else { continue };
+            let (at, key) = self.due.pop_first()?;
+            let Some(entry) = self.entries.get_mut(&key) else {
+                let untold = self.withdrawn.get_mut(&key).is_some_and(|told| !std::mem::replace(told, true));
+                if untold {
+                    return Some(DiscoveryEvent::Withdrawn { key });
+                }
+                continue;
+            };
+            if entry.due != Some(at) {
+                continue;
+            }
             entry.due = None;
             if entry.current.is_none() {
                 let Some(entry) = self.entries.remove(&key) else { continue };
@@ -361,6 +382,8 @@ mod tests {
         book.raw_seen("a._pdl-datastream._tcp.local.", raw("a.local.", 4000), t0);
         assert_eq!(book.seen(record("a", "", 4000), t0), Outcome::Ignored(Ignored::PrintPort));
         assert_eq!(book.seen(record("b", "", 4000), t0), Outcome::Kept);
+        assert_eq!(all(&mut book, t0), ["!a._ipp._tcp.local."], "it may be known from an earlier run");
+        book.seen(record("a", "", 4000), t0);
         assert_eq!(all(&mut book, t0).len(), 0, "a print port may be announced at once after it");
         assert_eq!(all(&mut book, t0 + SETTLE), ["+b "]);
         // Known afterwards, by its address.
@@ -396,7 +419,9 @@ mod tests {
                             let again = picture.insert(seen.key.clone(), (*seen).clone());
                             prop_assert_ne!(again.as_ref(), Some(&*seen));
                         }
-                        DiscoveryEvent::Lost { key } | DiscoveryEvent::Withdrawn { key } => prop_assert!(picture.remove(&key).is_some()),
+                        DiscoveryEvent::Lost { key } => prop_assert!(picture.remove(&key).is_some()),
+                        // Perhaps known from an earlier run.
+                        DiscoveryEvent::Withdrawn { key } => drop(picture.remove(&key)),
                     }
                 }
                 Ok(())
@@ -411,7 +436,7 @@ mod tests {
                 }
                 now += Duration::from_millis(pause * 700);
                 listen(&mut book, now)?;
-                prop_assert!(book.len() <= 3 && book.raw.len() <= 3);
+                prop_assert!(book.len() <= 3 && book.raw.len() <= 3 && book.withdrawn.len() <= 3);
             }
             listen(&mut book, now + SETTLE)?;
             let current: HashMap<String, Sighting> =

@@ -30,6 +30,8 @@ pub struct Fallback<'a> {
     pub host: Option<&'a str>,
     /// Resource path; a queue's path (`/printers/laser`) tells queues of one host apart.
     pub path: Option<&'a str>,
+    /// The port, where it tells printers of one host apart (AppSocket); the usual one does not.
+    pub port: Option<u16>,
     /// The name a person sees.
     pub name: Option<&'a str>,
 }
@@ -91,6 +93,12 @@ pub fn candidates(evidence: &Evidence, fallback: &Fallback<'_>) -> Vec<PrinterId
     if let Some(mac) = &e.mac {
         ids.push(hashed(prefix, "mac", &[mac]));
     }
+    // The first port of a print server has the id of its host or name, the others one of their own.
+    let port = fallback.port.filter(|port| *port != 9100).map(|port| port.to_string());
+    if let Some(port) = &port {
+        let host = fallback.host.unwrap_or_default().to_ascii_lowercase();
+        ids.push(hashed(prefix, "port", &[&host, port]));
+    }
     if let Some(host) = fallback.host.and_then(canonical_host) {
         ids.push(hashed(prefix, "host", &[&host, queue_path(fallback.path).unwrap_or_default()]));
     }
@@ -143,6 +151,12 @@ pub fn is_strong(evidence: &Evidence) -> bool {
 pub fn same_uuid(a: &Evidence, b: &Evidence) -> bool {
     let uuid = |e: &Evidence| e.uuid.as_deref().and_then(canonical_uuid);
     uuid(a).is_some_and(|a| uuid(b).is_some_and(|b| a == b))
+}
+
+/// Whether both name a usable MAC address, and not the same. By itself no ground: a printer may have several cards.
+pub fn macs_differ(a: &Evidence, b: &Evidence) -> bool {
+    let mac = |e: &Evidence| e.mac.as_deref().and_then(canonical_mac);
+    differ(&mac(a), &mac(b))
 }
 
 fn differ(a: &Option<String>, b: &Option<String>) -> bool {
@@ -442,7 +456,7 @@ mod tests {
     #[test]
     fn weak_evidence_tells_hosts_and_queues_apart() {
         let e = evidence("", "Generic", "", "", "");
-        let host = |host, path| mint(&e, &Fallback { host: Some(host), path: Some(path), name: Some("P") });
+        let host = |host, path| mint(&e, &Fallback { host: Some(host), path: Some(path), port: None, name: Some("P") });
         assert_ne!(host("a.local", "/ipp/print"), host("b.local", "/ipp/print"));
         assert_ne!(host("a.local", "/printers/x"), host("a.local", "/printers/y"));
         assert_eq!(host("A.local.", "/ipp/print"), host("a.local", "/"));
@@ -475,7 +489,7 @@ mod tests {
     proptest! {
         #[test]
         fn minting_is_total_and_stable(e in any_evidence(), host in "\\PC{0,20}", name in "\\PC{0,20}") {
-            let fallback = Fallback { host: Some(&host), path: None, name: Some(&name) };
+            let fallback = Fallback { host: Some(&host), path: None, port: None, name: Some(&name) };
             let all = candidates(&e, &fallback);
             prop_assert!(!all.is_empty());
             prop_assert_eq!(&mint(&e, &fallback), &all[0]);

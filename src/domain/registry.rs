@@ -27,6 +27,8 @@
 //!
 //! Not here: when to poll (`schedule`), whether it is online (`state`), storage (the hub hands out [`Printer`]s).
 
+mod check;
+mod places;
 mod printer;
 mod quarantine;
 #[cfg(test)]
@@ -41,7 +43,10 @@ use super::ids::PrinterId;
 use super::sighting::{Evidence, Sighting};
 use super::state::Source;
 use jiff::Timestamp;
-use quarantine::{Quarantined, is_beside, is_neighbour, overlaps, rank, see, shares_address};
+use quarantine::{
+    Quarantined, is_beside, is_neighbour, is_other_device, is_other_queue, overlaps, rank, see, shares_address,
+    shares_place,
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Printers and quarantined devices together; what comes beyond is refused and counted.
@@ -205,19 +210,6 @@ impl Registry {
         endpoints.iter().find(|e| e.key == key).map(|e| &e.endpoint)
     }
 
-    /// The endpoint at whose address an SNMP agent speaks for this printer; none where it may speak for another: at the
-    /// address of a print server's queue or further port, or of several printers of one kind.
-    pub fn snmp_endpoint(&self, id: &PrinterId) -> Option<&KnownEndpoint> {
-        let printer = self.printers.get(id)?;
-        let best = printer.preferred().into_iter().find(|e| is_own_agent(&e.endpoint))?;
-        let others = self.printers.values().filter(|p| p.id != *id).flat_map(|p| &p.endpoints);
-        let shared = others.filter(|o| !o.lost).any(|o| {
-            let mine = printer.endpoints.iter().filter(|e| !e.lost);
-            mine.filter(|e| shares_address(&e.endpoint, &o.endpoint)).any(|e| is_beside(&e.endpoint, &o.endpoint))
-        });
-        (!shared).then_some(best)
-    }
-
     /// Whether evidence is of another device than this printer, by more than the spelling of its model.
     pub fn contradicts(&self, id: &PrinterId, evidence: &Evidence) -> bool {
         self.printers.get(id).is_some_and(|p| contradicts(&p.evidence, evidence))
@@ -357,18 +349,6 @@ impl Registry {
         self.quarantine.insert(n, waiting);
     }
 
-    /// The one printer at the address of a sighting that can only be printed to.
-    fn printer_at_print_port(&self, s: &Sighting) -> Option<&Printer> {
-        if s.endpoint.kind.is_ipp() || !is_own_agent(&s.endpoint) {
-            return None;
-        }
-        let at = |p: &&Printer| p.endpoints.iter().any(|e| shares_address(&e.endpoint, &s.endpoint));
-        let mut there = self.printers.values().filter(at);
-        let only = there.next().filter(|_| there.next().is_none())?;
-        let queues = only.endpoints.iter().any(|e| !is_own_agent(&e.endpoint) || is_beside(&e.endpoint, &s.endpoint));
-        (!queues && !contradicts(&only.evidence, &s.evidence)).then_some(only)
-    }
-
     fn refuse(&mut self, key: &str, reason: &'static str, effects: &mut Vec<Effect>) {
         self.refused += 1;
         effects.push(Effect::Refused { key: key.chars().take(120).collect(), reason });
@@ -485,18 +465,23 @@ impl Registry {
         let Some(printer) = self.get(&id) else {
             // A printer known only by a print port, and what turns up beside it at its address, are one device.
             let at = |p: &&Printer| {
-                !p.has_ipp()
-                    && p.endpoints.iter().any(|e| q.endpoints.iter().any(|o| shares_address(&e.endpoint, &o.endpoint)))
+                let here = |e: &KnownEndpoint| q.endpoints.iter().any(|o| shares_address(&e.endpoint, &o.endpoint));
+                !p.has_ipp() && p.endpoints.iter().any(|e| !e.lost && here(e))
             };
             let own = q.endpoints.iter().all(|e| is_own_agent(&e.endpoint));
             let mut there = self.printers.values().filter(at);
             let only = there.next().filter(|_| own && there.next().is_none())?;
             let beside = only.endpoints.iter().any(|e| q.endpoints.iter().any(|o| is_beside(&e.endpoint, &o.endpoint)));
-            let same = !beside && !contradicts(&only.evidence, &q.evidence);
+            let same = !beside && !is_other_device(&only.evidence, &q.evidence);
             return same.then(|| (only.id.clone(), false));
         };
+        // A name or host that both have says nothing of two queues or ports that lie side by side.
+        let beside = printer.endpoints.iter().any(|e| {
+            let mut others = q.endpoints.iter().map(|o| &o.endpoint);
+            others.any(|o| shares_place(&e.endpoint, o) && is_other_queue(&e.endpoint, o))
+        });
         let other = matches!(identity::same_device(&printer.evidence, &q.evidence), Verdict::Different(_));
-        (!other).then(|| (printer.id.clone(), false))
+        (!other && !beside).then(|| (printer.id.clone(), false))
     }
 
     fn adopt(&mut self, n: u64, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -548,6 +533,7 @@ impl Registry {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
+        let takeover = over == Source::Snmp && self.is_answer_of_registered(id, &who.evidence);
         let Some(printer) = self.printers.get_mut(id) else { return };
         let Some(endpoint) = printer.endpoints.iter().find(|e| e.key == key).cloned() else { return };
         if over == Source::Snmp && endpoint.endpoint.kind.is_ipp() {
@@ -558,7 +544,7 @@ impl Registry {
             }
             return;
         }
-        if printer.is_answer_of_another(&endpoint, &who.evidence) {
+        if takeover || printer.is_answer_of_another(&endpoint, &who.evidence) {
             printer.endpoints.retain(|e| e.key != key);
             effects.push(Effect::Changed(id.clone()));
             if self.printers.len() + self.quarantine.len() >= MAX_PRINTERS {
@@ -641,58 +627,5 @@ impl Registry {
 
     fn is_taken(&self, id: &PrinterId) -> bool {
         self.printers.contains_key(id) || self.aliases.contains_key(id)
-    }
-
-    /// Checks the invariants of the module; an error names the first broken one.
-    pub fn check(&self) -> Result<(), String> {
-        if self.printers.len() + self.quarantine.len() > MAX_PRINTERS {
-            return Err("too many printers".into());
-        }
-        let mut keys = 0;
-        for (id, printer) in &self.printers {
-            if *id != printer.id {
-                return Err(format!("{id} is stored as {}", printer.id));
-            }
-            if printer.endpoints.len() > MAX_ENDPOINTS {
-                return Err(format!("{id} has {} endpoints", printer.endpoints.len()));
-            }
-            for e in &printer.endpoints {
-                keys += 1;
-                if self.owners.get(&e.key) != Some(&Owner::Printer(id.clone())) {
-                    return Err(format!("{} belongs to {:?}, not to {id}", e.key, self.owners.get(&e.key)));
-                }
-            }
-            for alias in &printer.aliases {
-                if self.aliases.get(alias) != Some(id) || self.printers.contains_key(alias) {
-                    return Err(format!("alias {alias} of {id} leads elsewhere"));
-                }
-            }
-        }
-        for (n, q) in &self.quarantine {
-            for e in &q.endpoints {
-                keys += 1;
-                if self.owners.get(&e.key) != Some(&Owner::Quarantined(*n)) {
-                    return Err(format!("{} is not owned by its quarantined device", e.key));
-                }
-            }
-            if q.contested.as_ref().is_some_and(|id| !self.printers.contains_key(id)) {
-                return Err("a device contests a printer that is not there".into());
-            }
-        }
-        let mut serials: BTreeMap<String, Vec<&Printer>> = BTreeMap::new();
-        for printer in self.printers.values() {
-            let Some(serial) = identity::canonical(&printer.evidence).serial else { continue };
-            let others = serials.entry(serial).or_default();
-            let same =
-                |p: &&&Printer| identity::same_device(&p.evidence, &printer.evidence) == Verdict::Same(Reason::Serial);
-            if let Some(twin) = others.iter().find(same) {
-                return Err(format!("{} and {} have one serial", twin.id, printer.id));
-            }
-            others.push(printer);
-        }
-        if keys != self.owners.len() {
-            return Err(format!("{} keys have an owner, {keys} endpoints exist", self.owners.len()));
-        }
-        Ok(())
     }
 }

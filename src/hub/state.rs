@@ -1,14 +1,14 @@
 //! The hub's state and its synchronous step: [`HubState::apply`] takes an event, the `take_` functions hand out what it
 //! brought forth. No I/O, no clock.
 
+mod probing;
+
 use super::records::{self, Book, Record};
 use super::{
     HubEvent, HubOutput, PollAnswer, PollError, PollErrorKind, PollRequest, PrinterRow, PrinterView, Question, Target,
 };
-use crate::domain::endpoint::Endpoint;
-use crate::domain::identity;
 use crate::domain::ids::{GatewayName, PrinterId};
-use crate::domain::registry::{Effect, Event, Identity, Pin, Printer, Registry, contradicts, is_own_agent};
+use crate::domain::registry::{Effect, Event, Identity, KnownEndpoint, Pin, Printer, Registry};
 use crate::domain::schedule::{Intervals, Outcome, Schedule};
 use crate::domain::shadow;
 use crate::domain::sighting::DiscoveryEvent;
@@ -145,7 +145,7 @@ impl HubState {
         let registry = Registry::restore(known);
         printers.retain(|id, _| registry.get(id).is_some_and(|p| p.id == *id));
         for id in printers.keys() {
-            if registry.get(id).is_some_and(Printer::has_ipp) {
+            if !registry.ipp_endpoints(id).is_empty() {
                 ipp.schedule.restored(id, now);
             }
             if settings.snmp && registry.snmp_endpoint(id).is_some() {
@@ -153,7 +153,7 @@ impl HubState {
             }
         }
         let stale_views: BTreeSet<PrinterId> = printers.keys().cloned().collect();
-        Self {
+        let mut state = Self {
             settings,
             registry,
             ipp,
@@ -168,7 +168,10 @@ impl HubState {
             deletes: Vec::new(),
             records: Vec::new(),
             deferred: 0,
-        }
+        };
+        let ids: Vec<PrinterId> = state.printers.keys().cloned().collect();
+        ids.iter().for_each(|id| state.forget_unasked(id, now));
+        state
     }
 
     /// How often a printer's news had to wait because it had too many, since the start.
@@ -258,6 +261,9 @@ impl HubState {
         let picture = state.picture();
         // The time of observation belongs to the up-time.
         let timed = state.ipp.last.as_ref().or(state.snmp.last.as_ref());
+        // IPP at a print port is a broken page on paper.
+        let is_way = |e: &&KnownEndpoint| !e.endpoint.kind.is_ipp() || !self.registry.is_print_place(&e.endpoint);
+        let ways = printer.preferred().into_iter().filter(is_way);
         let make_and_model = [&printer.evidence.make, &printer.evidence.model];
         Some(PrinterView {
             id: id.clone(),
@@ -265,7 +271,7 @@ impl HubState {
             name: printer.name.clone(),
             location: printer.location.clone(),
             make_and_model: make_and_model.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" "),
-            endpoints: printer.preferred().into_iter().map(|e| (e.endpoint.clone(), e.pin)).collect(),
+            endpoints: ways.map(|e| (e.endpoint.clone(), e.pin)).collect(),
             formats: printer.raw_formats(),
             status: state.status(),
             online: state.online(),
@@ -299,7 +305,13 @@ impl HubState {
             while self.lane(source).under_way < MAX_POLLS
                 && let Some(request) = self.lane(source).waiting.pop_front()
             {
-                self.start(request);
+                match request.target {
+                    // What was not known as a print port when the probe began to wait.
+                    Target::Probe { key } if self.is_ipp_at_print_place(&request.question) => {
+                        self.probe(key, request.question.endpoint, now);
+                    }
+                    target => self.start(PollRequest { target, ..request }),
+                }
             }
             let lane = self.lane(source);
             for id in lane.schedule.due(now, MAX_POLLS.saturating_sub(lane.under_way)) {
@@ -320,12 +332,12 @@ impl HubState {
     fn start_poll(&mut self, id: PrinterId, now: Timestamp) {
         let tried = self.tried.get(&id);
         let untried = |key: &String| tried.is_none_or(|t| t.len() < MAX_TRIES && !t.contains(key));
-        let next = self.registry.get(&id).and_then(|p| {
-            let best = p.preferred().into_iter().find(|e| e.endpoint.kind.is_ipp() && untried(&e.key))?;
+        let best = self.registry.ipp_endpoints(&id).into_iter().find(|e| untried(&e.key));
+        let next = best.map(|best| {
             let target = Target::Poll { id: id.clone(), key: best.key.clone() };
             let question =
                 Question { source: Source::Ipp, endpoint: best.endpoint.clone(), pin: best.pin, patient: true };
-            Some(PollRequest { target, question })
+            PollRequest { target, question }
         });
         match next {
             Some(request) => self.start(request),
@@ -349,7 +361,7 @@ impl HubState {
     }
 
     fn has_ipp(&self, id: &PrinterId) -> bool {
-        self.registry.get(id).is_some_and(Printer::has_ipp)
+        !self.registry.ipp_endpoints(id).is_empty()
     }
 
     /// Polls a printer over what tells most about it.
@@ -361,7 +373,7 @@ impl HubState {
         }
     }
 
-    /// Keeps a printer in those schedules over whose protocols it can be asked.
+    /// Keeps a printer in those schedules over whose protocols it can be asked, and forgets what the others told.
     fn enroll(&mut self, id: &PrinterId, now: Timestamp) {
         match (self.has_ipp(id), self.ipp.schedule.contains(id)) {
             (true, false) => self.ipp.schedule.poll_now(id, now),
@@ -374,31 +386,31 @@ impl HubState {
             (false, true) => self.snmp.schedule.remove(id),
             _ => {}
         }
+        self.forget_unasked(id, now);
     }
 
-    /// Asks who is at an endpoint: over IPP where it speaks that, else over SNMP.
-    fn probe(&mut self, key: String, endpoint: Endpoint, now: Timestamp) {
-        if endpoint.kind.is_ipp() {
-            let question = Question { source: Source::Ipp, endpoint, pin: None, patient: true };
-            self.ipp.waiting.push_back(PollRequest { target: Target::Probe { key }, question });
-        } else if !self.probe_over_snmp(&key, None) {
-            self.tell_registry(Event::ProbeFailed { key }, now);
+    /// Forgets what protocols told over which the printer is no longer asked, and tells the cloud.
+    fn forget_unasked(&mut self, id: &PrinterId, now: Timestamp) {
+        let (ipp, snmp) = (self.ipp.schedule.contains(id), self.snmp.schedule.contains(id));
+        let Some(entry) = self.printers.get_mut(id) else { return };
+        let before = entry.state.reasons();
+        let mut forgotten = !ipp && entry.state.forget(Source::Ipp);
+        forgotten |= !snmp && entry.state.forget(Source::Snmp);
+        if forgotten {
+            if before != entry.state.reasons() {
+                entry.reasons_since = Some(now);
+            }
+            self.mark(id.clone());
+            self.tell_cloud(id, now);
         }
-    }
-
-    /// Asks the agent at an endpoint's address, after IPP (with its answer) or instead of it; false where none would speak
-    /// for it.
-    fn probe_over_snmp(&mut self, key: &str, answer: Option<PollAnswer>) -> bool {
-        let endpoint = self.registry.endpoint(key).filter(|e| self.settings.snmp && is_own_agent(e)).cloned();
-        let Some(endpoint) = endpoint else { return false };
-        let question = Question { source: Source::Snmp, endpoint, pin: None, patient: answer.is_none() };
-        self.probing.insert(key.to_owned(), answer.map(Box::new));
-        self.snmp.waiting.push_back(PollRequest { target: Target::Probe { key: key.to_owned() }, question });
-        true
     }
 
     fn tell_registry(&mut self, event: Event, now: Timestamp) {
         let announcement = matches!(event, Event::Sighting(_) | Event::Lost { .. } | Event::Withdrawn { .. });
+        let raw = match &event {
+            Event::Sighting(s) if !s.endpoint.kind.is_ipp() => Some(s.endpoint.clone()),
+            _ => None,
+        };
         for effect in self.registry.apply(event, now) {
             match effect {
                 Effect::Probe { key, endpoint } => {
@@ -436,6 +448,11 @@ impl HubState {
                 Effect::Refused { key, reason } => tracing::warn!(%key, reason, "a sighting was refused"),
             }
         }
+        for id in raw.map(|raw| self.registry.printers_at_port(&raw)).unwrap_or_default() {
+            // IPP is no longer a way to ask it, or to print.
+            self.enroll(&id, now);
+            self.stale_views.insert(id);
+        }
     }
 
     fn merge(&mut self, survivor: &PrinterId, absorbed: &PrinterId) {
@@ -458,56 +475,6 @@ impl HubState {
         self.stale_shadows.insert(id.clone());
         self.stale_views.insert(id.clone());
         self.dirty.insert(id);
-    }
-
-    fn probed(&mut self, key: String, result: Result<PollAnswer, PollError>, now: Timestamp) {
-        match result {
-            Ok(answer) if identity::is_strong(&answer.observation.evidence) => {
-                self.probe_ended(key, Some(answer), None, now)
-            }
-            Ok(answer) => {
-                if !self.probe_over_snmp(&key, Some(answer.clone())) {
-                    self.probe_ended(key, Some(answer), None, now);
-                }
-            }
-            Err(error) => {
-                tracing::debug!(%key, %error, "an identity probe failed");
-                if !self.probe_over_snmp(&key, None) {
-                    self.probe_ended(key, None, None, now);
-                }
-            }
-        }
-    }
-
-    fn probed_over_snmp(&mut self, key: String, result: Result<PollAnswer, PollError>, now: Timestamp) {
-        let over_ipp = self.probing.remove(&key).flatten().map(|answer| *answer);
-        let over_snmp = result.inspect_err(|error| tracing::debug!(%key, %error, "an identity probe failed")).ok();
-        self.probe_ended(key, over_ipp, over_snmp, now);
-    }
-
-    /// All that can be asked was asked.
-    fn probe_ended(&mut self, key: String, ipp: Option<PollAnswer>, snmp: Option<PollAnswer>, now: Timestamp) {
-        let identity = match (&ipp, &snmp) {
-            (None, None) => return self.tell_registry(Event::ProbeFailed { key }, now),
-            (Some(ipp), None) => identity_of(ipp),
-            (None, Some(snmp)) => identity_of(snmp),
-            (Some(ipp), Some(snmp)) => {
-                let (mut said, more) = (identity_of(ipp), identity_of(snmp));
-                if !contradicts(&said.evidence, &more.evidence) {
-                    said.evidence = identity::merge(&more.evidence, &said.evidence);
-                    said.location = said.location.or(more.location);
-                }
-                said
-            }
-        };
-        self.tell_registry(Event::ProbeAnswered { key: key.clone(), identity: Box::new(identity) }, now);
-        // Who it turned out to be has just been observed.
-        for answer in ipp.into_iter().chain(snmp) {
-            let owner = self.registry.owner(&key).cloned();
-            if let Some(id) = owner.filter(|id| !self.registry.contradicts(id, &answer.observation.evidence)) {
-                self.observed(&id, answer, now);
-            }
-        }
     }
 
     fn polled(&mut self, id: PrinterId, key: String, result: Result<PollAnswer, PollError>, now: Timestamp) {
@@ -541,10 +508,7 @@ impl HubState {
                 self.tried.entry(id.clone()).or_default().insert(key.clone());
                 self.tell_registry(Event::EndpointFailed { id: id.clone(), key }, now);
                 let tried = self.tried.get(&id).map_or(0, BTreeSet::len);
-                let endpoints = self
-                    .registry
-                    .get(&id)
-                    .map_or(0, |p| p.endpoints.iter().filter(|e| e.endpoint.kind.is_ipp()).count());
+                let endpoints = self.registry.ipp_endpoints(&id).len();
                 if tried < endpoints.min(MAX_TRIES) {
                     self.start_poll(id, now);
                 } else {

@@ -1,5 +1,6 @@
 //! The hub against a made-up office on virtual time: what printers answer is a table, everything else is real.
 
+mod places;
 mod snmp;
 
 use super::*;

@@ -196,8 +196,9 @@ impl Printer {
                 let announced = identity::canonical(&endpoint.announced).uuid;
                 announced.is_some() && announced != identity::canonical(answered).uuid
             }
-            // Announced and answered models are often spelled differently: a model alone parts nothing.
-            Verdict::Different(Reason::Model) => false,
+            // Announced and answered models are often spelled differently: a model alone parts nothing, another
+            // network card with it does.
+            Verdict::Different(Reason::Model) => identity::macs_differ(&self.evidence, answered),
             Verdict::Different(_) => true,
         }
     }

@@ -27,6 +27,8 @@ impl Quarantined {
         Fallback {
             host: first.map(|e| e.endpoint.host.as_str()),
             path: first.map(|e| e.endpoint.path.as_str()),
+            // One of several ports of a print server: the host alone does not say which.
+            port: first.map(|e| &e.endpoint).filter(|e| e.kind == EndpointKind::AppSocket).map(|e| e.port),
             name: Some(&self.name),
         }
     }
@@ -42,10 +44,12 @@ pub(super) fn rank(reason: Reason) -> u8 {
 }
 
 /// Whether a sighting is another endpoint of a device, from what was announced alone: the same host, and the same
-/// device by evidence or, where the evidence does not say, the same name and queue.
+/// device by evidence or, where the evidence does not say, the same name and no other queue or port beside it.
 pub(super) fn is_neighbour(endpoints: &[KnownEndpoint], evidence: &Evidence, name: &str, s: &Sighting) -> bool {
-    let here = endpoints.iter().find(|e| e.endpoint.host.eq_ignore_ascii_case(&s.endpoint.host));
-    let Some(here) = here else { return false };
+    let here: Vec<_> = endpoints.iter().filter(|e| e.endpoint.host.eq_ignore_ascii_case(&s.endpoint.host)).collect();
+    if here.is_empty() {
+        return false;
+    }
     if identity::same_uuid(evidence, &s.evidence) {
         return true;
     }
@@ -53,7 +57,8 @@ pub(super) fn is_neighbour(endpoints: &[KnownEndpoint], evidence: &Evidence, nam
         Verdict::Same(_) => true,
         Verdict::Different(_) => false,
         Verdict::Open => {
-            (here.instance() == instance(&s.key) || name == s.name) && !is_other_queue(&here.endpoint, &s.endpoint)
+            let named_alike = name == s.name || here.iter().any(|e| e.instance() == instance(&s.key));
+            named_alike && !here.iter().any(|e| is_other_queue(&e.endpoint, &s.endpoint))
         }
     }
 }
@@ -73,11 +78,12 @@ pub fn is_own_agent(endpoint: &Endpoint) -> bool {
     }
 }
 
-/// Whether two endpoints of one host are two queues of it.
-fn is_other_queue(a: &Endpoint, b: &Endpoint) -> bool {
+/// Whether two endpoints of one host are two queues of it, or two ports of a print server.
+pub(super) fn is_other_queue(a: &Endpoint, b: &Endpoint) -> bool {
     let queue = |e: &Endpoint| identity::queue_path(Some(&e.path)).map(str::to_owned);
     match (a.kind, b.kind) {
         (EndpointKind::Lpd, EndpointKind::Lpd) => a.path != b.path,
+        (EndpointKind::AppSocket, EndpointKind::AppSocket) => a.port != b.port,
         (a_kind, b_kind) if a_kind.is_ipp() && b_kind.is_ipp() => queue(a) != queue(b),
         // A queue's name says nothing where only one of the two has queues.
         _ => false,
@@ -91,21 +97,34 @@ pub(super) fn is_beside(a: &Endpoint, b: &Endpoint) -> bool {
     alike && (a.port != b.port || is_other_queue(a, b))
 }
 
+/// Whether two endpoints are at one host or address.
+pub(super) fn shares_place(a: &Endpoint, b: &Endpoint) -> bool {
+    a.host.eq_ignore_ascii_case(&b.host) || shares_address(a, b)
+}
+
 pub(super) fn shares_address(a: &Endpoint, b: &Endpoint) -> bool {
     a.addresses.iter().any(|address| b.addresses.contains(address))
 }
 
 /// Whether what an agent at a device's address says is of another device. Makers are no ground: a printer sold under
-/// several names has its real maker's agent. Nor is the spelling of the model.
+/// several names has its real maker's agent. Nor is the spelling of the model, unless
+/// the MAC addresses differ too.
 pub fn contradicts(a: &Evidence, b: &Evidence) -> bool {
     match identity::same_device(a, b) {
-        Verdict::Same(_) | Verdict::Open | Verdict::Different(Reason::Model) => false,
+        Verdict::Same(_) | Verdict::Open => false,
+        Verdict::Different(Reason::Model) => identity::macs_differ(a, b),
         Verdict::Different(Reason::Serial) => {
             let serial = |e: &Evidence| identity::canonical(e).serial;
             serial(a) != serial(b)
         }
         Verdict::Different(_) => true,
     }
+}
+
+/// Whether evidence parts two devices that share nothing but an address: there the model counts, unless a UUID joins.
+pub(super) fn is_other_device(a: &Evidence, b: &Evidence) -> bool {
+    let models = identity::same_device(a, b) == Verdict::Different(Reason::Model);
+    contradicts(a, b) || (models && !identity::same_uuid(a, b))
 }
 
 pub(super) fn overlaps(a: &[KnownEndpoint], b: &[KnownEndpoint]) -> bool {

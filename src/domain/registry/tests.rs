@@ -1,5 +1,7 @@
 //! The registry: single rules by example, the invariants on random histories of a small office.
 
+mod places;
+
 use super::*;
 use crate::domain::endpoint::EndpointKind;
 use crate::domain::identity::Fallback;

@@ -12,6 +12,9 @@
 //! keeps the printer online, whatever the other does. SNMP that never answered is no sign of anything: many printers have
 //! it switched off; so a printer that has no other protocol stays `unknown`.
 //!
+//! A protocol over which the printer is no longer asked is forgotten ([`PrinterState::forget`]): nothing would ever end
+//! what it said last.
+//!
 //! How two protocols' words become one is in [`super::picture`].
 
 use super::picture::Picture;
@@ -137,6 +140,11 @@ impl PrinterState {
         let heard = self.heard_mut(source);
         heard.failures = heard.failures.saturating_add(1);
         heard.failure = Some(why.into());
+    }
+
+    /// It is no longer asked over this protocol: what that told would stay for ever. False when it told nothing.
+    pub fn forget(&mut self, source: Source) -> bool {
+        std::mem::take(self.heard_mut(source)) != Heard::default()
     }
 
     /// What one protocol told.

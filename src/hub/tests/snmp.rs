@@ -4,7 +4,7 @@ use super::*;
 use crate::domain::identity;
 
 /// What an agent says of printer `n`.
-fn over_snmp(n: usize) -> Observation {
+pub(super) fn over_snmp(n: usize) -> Observation {
     Observation {
         source: Source::Snmp,
         name: Some("agent".into()),
@@ -20,7 +20,7 @@ impl Office {
     }
 }
 
-fn agent_answers(observation: Observation) -> Behaviour {
+pub(super) fn agent_answers(observation: Observation) -> Behaviour {
     Behaviour::Answers(Box::new(PollAnswer { observation, fingerprint: None }))
 }
 
