@@ -8,7 +8,7 @@ use crate::deliver::credentials::Credentials;
 use crate::discovery::listed;
 use crate::discovery::mdns::{Mdns, MdnsOptions};
 use crate::discovery::{local_networks, loopback_networks};
-use crate::domain::endpoint::Endpoint;
+use crate::domain::endpoint::{Endpoint, EndpointKind};
 use crate::domain::ids::{GatewayName, PrinterId};
 use crate::domain::net::PrinterPolicy;
 use crate::domain::registry::Pin;
@@ -276,7 +276,11 @@ fn poller(
         match question.source {
             Source::Ipp => {
                 let endpoint = &question.endpoint;
-                let basic = credentials.find(endpoint, |name| is_printer(&printers, name, endpoint));
+                let is_id = |name: &str| is_printer(&printers, name, endpoint);
+                let basic = match question.pin {
+                    None if endpoint.kind == EndpointKind::Ipps => credentials.find_for_stranger(endpoint, is_id),
+                    _ => credentials.find(endpoint, is_id),
+                };
                 Box::pin(poll(policy.permit(endpoint), question.pin, basic))
             }
             Source::Snmp => Box::pin(snmp_side::poll(snmp.clone(), port, policy, question)),

@@ -25,10 +25,18 @@ impl Credentials {
 
     /// The credentials for an endpoint: by host name or address, or where `is_id` says that a text is its printer's id.
     pub fn find(&self, endpoint: &Endpoint, is_id: impl Fn(&str) -> bool) -> Option<Arc<Basic>> {
+        self.named(endpoint, |name| name.eq_ignore_ascii_case(&endpoint.host) || is_id(name))
+    }
+
+    /// The same for an endpoint whose certificate was never seen. Anybody in the network can announce a host name, so that
+    /// name alone gets no password.
+    pub fn find_for_stranger(&self, endpoint: &Endpoint, is_id: impl Fn(&str) -> bool) -> Option<Arc<Basic>> {
+        self.named(endpoint, is_id)
+    }
+
+    fn named(&self, endpoint: &Endpoint, is_meant: impl Fn(&str) -> bool) -> Option<Arc<Basic>> {
         let named = |name: &str| {
-            name.eq_ignore_ascii_case(&endpoint.host)
-                || name.parse::<IpAddr>().is_ok_and(|address| endpoint.addresses.contains(&address))
-                || is_id(name)
+            is_meant(name) || name.parse::<IpAddr>().is_ok_and(|address| endpoint.addresses.contains(&address))
         };
         self.entries.iter().find(|(name, _)| named(name)).map(|(_, basic)| Arc::clone(basic))
     }
@@ -50,20 +58,27 @@ mod tests {
         ]}});
         let configured = crate::config::check(&value).config.unwrap().printer_credentials;
         let credentials = Credentials::new(&configured, |_| Box::new(|| Box::pin(async { Ok(Secret::new("x")) })));
+        let endpoint = |host: &str, address: &str| Endpoint {
+            kind: EndpointKind::Ipps,
+            host: host.into(),
+            addresses: vec![address.parse().unwrap()],
+            scope_id: 0,
+            port: 631,
+            path: "/".into(),
+        };
         let user = |host: &str, address: &str, id: &str| {
-            let endpoint = Endpoint {
-                kind: EndpointKind::Ipps,
-                host: host.into(),
-                addresses: vec![address.parse().unwrap()],
-                scope_id: 0,
-                port: 631,
-                path: "/".into(),
-            };
+            let endpoint = endpoint(host, address);
             credentials.find(&endpoint, |name| name == id).map(|basic| format!("{basic:?}"))
         };
         assert!(user("laser.LOCAL", "10.0.0.1", "").unwrap().contains("\"a\""));
         assert!(user("other.local", "10.0.0.9", "").unwrap().contains("\"b\""));
         assert!(user("other.local", "10.0.0.1", "hp-7k2m9q4xwp").unwrap().contains("\"c\""));
         assert_eq!(user("other.local", "10.0.0.1", "hp-other"), None);
+        // One who only has the name, and whose certificate is not known.
+        let stranger = |address: &str, id: &str| {
+            credentials.find_for_stranger(&endpoint("laser.local", address), |name| name == id).is_some()
+        };
+        assert!(!stranger("10.0.0.1", ""));
+        assert!(stranger("10.0.0.9", "") && stranger("10.0.0.1", "hp-7k2m9q4xwp"));
     }
 }
