@@ -522,6 +522,10 @@ impl HubState {
         if !self.printers.contains_key(&id) {
             return;
         }
+        if self.registry.snmp_endpoint(&id).is_none() {
+            // Another queue or port turned up beside it while it was asked: the agent speaks for neither.
+            return self.enroll(&id, now);
+        }
         // The agent at the address of a printer that says itself who it is: another device's, if it says something else.
         let by_ipp = self.registry.endpoint(&key).is_some_and(|e| e.kind.is_ipp());
         let result = result.and_then(|answer| {
