@@ -240,6 +240,8 @@ where
     let HubPorts { mut discovery, mut poll_now, poller, mut commit, printers, clock, cancel } = ports;
     let mut polls = Polls::new(poller);
     let (mut sighted, mut wished) = (true, true);
+    // What is durable comes first: the first tick may change it.
+    printers.publish(state.take_views());
     state.apply(HubEvent::Tick, clock());
     loop {
         let output = state.take_output();

@@ -153,7 +153,7 @@ impl HubState {
             }
         }
         let stale_views: BTreeSet<PrinterId> = printers.keys().cloned().collect();
-        let mut state = Self {
+        Self {
             settings,
             registry,
             ipp,
@@ -168,10 +168,7 @@ impl HubState {
             deletes: Vec::new(),
             records: Vec::new(),
             deferred: 0,
-        };
-        let ids: Vec<PrinterId> = state.printers.keys().cloned().collect();
-        ids.iter().for_each(|id| state.forget_unasked(id, now));
-        state
+        }
     }
 
     /// How often a printer's news had to wait because it had too many, since the start.
@@ -285,6 +282,9 @@ impl HubState {
     }
 
     fn tick(&mut self, now: Timestamp) {
+        // After a start, what was asked before over a protocol that is asked no more.
+        let all: Vec<PrinterId> = self.printers.keys().cloned().collect();
+        all.iter().for_each(|id| self.forget_unasked(id, now));
         let ids: Vec<PrinterId> =
             self.printers.iter().filter(|(_, e)| e.book.heartbeat_due(now)).map(|(id, _)| id.clone()).collect();
         for id in ids {
@@ -317,7 +317,7 @@ impl HubState {
             for id in lane.schedule.due(now, MAX_POLLS.saturating_sub(lane.under_way)) {
                 match source {
                     Source::Ipp => self.start_poll(id, now),
-                    Source::Snmp => self.start_snmp_poll(id),
+                    Source::Snmp => self.start_snmp_poll(id, now),
                 }
             }
         }
@@ -348,7 +348,7 @@ impl HubState {
         }
     }
 
-    fn start_snmp_poll(&mut self, id: PrinterId) {
+    fn start_snmp_poll(&mut self, id: PrinterId, now: Timestamp) {
         match self.registry.snmp_endpoint(&id) {
             Some(e) => {
                 let target = Target::Poll { id: id.clone(), key: e.key.clone() };
@@ -356,7 +356,7 @@ impl HubState {
                 let question = Question { source: Source::Snmp, endpoint: e.endpoint.clone(), pin: None, patient };
                 self.start(PollRequest { target, question });
             }
-            None => self.snmp.schedule.remove(&id),
+            None => self.enroll(&id, now),
         }
     }
 
@@ -521,6 +521,10 @@ impl HubState {
     fn polled_over_snmp(&mut self, id: PrinterId, key: String, result: Result<PollAnswer, PollError>, now: Timestamp) {
         if !self.printers.contains_key(&id) {
             return;
+        }
+        if self.registry.snmp_endpoint(&id).is_none() {
+            // Another queue or port turned up beside it while it was asked: the agent speaks for neither.
+            return self.enroll(&id, now);
         }
         // The agent at the address of a printer that says itself who it is: another device's, if it says something else.
         let by_ipp = self.registry.endpoint(&key).is_some_and(|e| e.kind.is_ipp());

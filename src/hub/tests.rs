@@ -152,7 +152,8 @@ impl Hub {
                 changed.changed().await.unwrap();
             }
         };
-        timeout(Duration::from_secs(600), done).await.unwrap();
+        let adopted = timeout(Duration::from_secs(600), done).await;
+        assert!(adopted.is_ok(), "not {count} printers: {:#?}, after {:#?}", printers.all(), self.records());
         printers.all().iter().map(|p| p.id.clone()).collect()
     }
 

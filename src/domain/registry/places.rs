@@ -2,7 +2,7 @@
 
 use super::Registry;
 use super::printer::{KnownEndpoint, Printer};
-use super::quarantine::{is_beside, is_other_device, is_own_agent, shares_address, shares_place};
+use super::quarantine::{is_beside, is_other_device, is_other_queue, is_own_agent, shares_address, shares_place};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::identity::{self, Reason, Verdict};
 use crate::domain::ids::PrinterId;
@@ -19,6 +19,13 @@ impl Registry {
             let mine = printer.endpoints.iter().filter(|e| !e.lost);
             mine.filter(|e| shares_address(&e.endpoint, &o.endpoint)).any(|e| is_beside(&e.endpoint, &o.endpoint))
         });
+        // What waits for its probe may still turn out to be this printer on another port, but never its other queue.
+        let waiting = self.quarantine.values().flat_map(|q| &q.endpoints).filter(|o| !o.lost);
+        let shared = shared
+            || waiting.map(|o| &o.endpoint).any(|o| {
+                let mine = printer.endpoints.iter().filter(|e| !e.lost).map(|e| &e.endpoint);
+                mine.filter(|e| shares_place(e, o)).any(|e| is_other_queue(e, o))
+            });
         (!shared).then_some(best)
     }
 

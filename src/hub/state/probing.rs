@@ -58,6 +58,8 @@ impl HubState {
     pub(super) fn probed_over_snmp(&mut self, key: String, result: Result<PollAnswer, PollError>, now: Timestamp) {
         let over_ipp = self.probing.remove(&key).flatten().map(|answer| *answer);
         let over_snmp = result.inspect_err(|error| tracing::debug!(%key, %error, "an identity probe failed")).ok();
+        // Another queue or port may have turned up beside it meanwhile.
+        let over_snmp = over_snmp.filter(|_| !self.registry.agent_is_shared(&key));
         self.probe_ended(key, over_ipp, over_snmp, now);
     }
 

@@ -97,10 +97,13 @@ fn a_second_queue_at_the_address_silences_the_agent_for_both() {
     state.apply(found(at(1, EndpointKind::Lpd, 515, "/a")), base());
     answer_all(&mut state, base());
     let id = state.take_output().saves[0].id().clone();
-    state.apply(found(at(1, EndpointKind::Lpd, 515, "/b")), base());
-    assert_eq!(answer_all(&mut state, base()).len(), 0, "the server's agent speaks for neither");
+    let later = base() + Duration::from_secs(600);
+    state.apply(found(at(1, EndpointKind::Lpd, 515, "/b")), later);
+    state.apply(HubEvent::Tick, later);
+    assert_eq!(answer_all(&mut state, later), [], "the server's agent speaks for neither");
     let output = state.take_output();
-    assert_eq!(output.saves.len(), 2);
+    assert_eq!(state.registry().printers().count(), 2, "{:#?}", state.registry());
+    assert!(output.saves.iter().all(|row| row.state == PrinterState::default()));
     assert_eq!(told(&output.records)[&id], (false, "unknown".to_owned()));
 }
 

@@ -124,6 +124,7 @@ fn another_model_at_a_printers_address_is_not_taken_for_it() {
 
         let mut r = Registry::default();
         let id = adopt(&mut r, &raw, raw.evidence.clone(), at(0));
-        assert_eq!(adopt(&mut r, &ipp, model("M402", uuids[0].clone()), at(1)) == id, one);
+        // What answers with another model under one UUID may be a clone.
+        assert_ne!(adopt(&mut r, &ipp, model("M402", uuids[0].clone()), at(1)), id);
     }
 }
