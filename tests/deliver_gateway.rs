@@ -1,6 +1,7 @@
 //! AppSocket and LPD printers behind the whole gateway: a listed printer gets its jobs, and nothing is printed twice
 //! whatever happens to the gateway.
 
+#![cfg(feature = "lab")]
 // The lints know `#[test]` functions, not their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 

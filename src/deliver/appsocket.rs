@@ -17,7 +17,7 @@
 //!
 //! With PJL ([`super::pjl`]) our side stays open until the printer told the end: some printers drop the back channel with
 //! ours. One that says nothing within [`Limits::talk`] is treated as one that reports nothing. One that tells of the job
-//! is waited for as long as it goes on talking, but after the last octet no longer than [`TALKS_FOR`] times
+//! is waited for as long as it goes on talking, but after the last octet no longer than `TALKS_FOR` times
 //! [`Limits::stall`]: then the job ends unknown.
 
 use super::pjl::{Listener, Said, Wrapper};

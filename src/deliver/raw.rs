@@ -1,7 +1,7 @@
 //! What AppSocket and LPD share: a connection to a print port, and moving a document into it.
 //!
 //! - Only the endpoint's addresses are connected, which the caller checked; nothing is looked up.
-//! - A document is never in memory: a chunk of [`CHUNK`] octets on our side, [`SEND_BUFFER`] in the kernel, so that what
+//! - A document is never in memory: a chunk of `CHUNK` octets on our side, `SEND_BUFFER` in the kernel, so that what
 //!   was written is close to what the printer took.
 //! - The printer may stand still for as long as [`Limits::stall`]: paper, toner and nights fit in. That it does is told
 //!   once, after [`Limits::told`]. A printer that is gone is noticed by TCP, within minutes.

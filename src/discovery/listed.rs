@@ -1,6 +1,6 @@
 //! Printers named by hand in the configuration → sightings.
 //!
-//! - An address is taken as it is; a host name is looked up at the start and again every [`LOOKUP_AGAIN`]: printers get
+//! - An address is taken as it is; a host name is looked up at the start and again every `LOOKUP_AGAIN`: printers get
 //!   new addresses. A look-up that fails is tried again with a growing pause, and the addresses known so far stay.
 //! - Only addresses in allowed networks become part of a sighting; a printer that has none is not reported.
 //! - Nothing is connected here.

@@ -1,4 +1,4 @@
-//! Asks agents over one UDP socket. A poll is: the system group, then each group of [`objects::GROUPS`] column by
+//! Asks agents over one UDP socket. A poll is: the system group, then each group of `objects::GROUPS` column by
 //! column, then, for an agent that keeps its Printer-MIB in another context, that part once more.
 //!
 //! | what | limit |

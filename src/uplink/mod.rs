@@ -9,7 +9,7 @@
 //! - A runtime may lose its subscriptions without a word. When publishes are taken and no echo comes, the link is made
 //!   anew; when nothing flows for an hour, a small probe asks for its own echo.
 //! - Where one wildcard cannot cover all printers (a flat topic root, classic shadows of things) each printer has
-//!   subscriptions of its own ([`places`]). What waits for a printer without a working one is held, with the reason, and
+//!   subscriptions of its own (`places`). What waits for a printer without a working one is held, with the reason, and
 //!   goes out when it works; who is not served is told in the gateway's status.
 //! - Commands go to the job book's owner through a bounded channel. Full: the command is dropped and counted; by the
 //!   delivery contract the submitter sends it again.
