@@ -1,9 +1,9 @@
 //! The composition root: build, spawn, shutdown order. Nothing is decided here.
 //!
 //! ```text
-//! start:    databases → link to the nucleus → configuration → spool → { hub ◀ mDNS, jobs, uplink } → RUNNING
+//! start:    databases → link to the nucleus → configuration → spool → { hub ◀ sources, jobs, uplink } → RUNNING
 //! new configuration:  the same in-process, from the databases on
-//! SIGTERM:  mDNS, hub → jobs (transfers under way get their grace) → uplink (says "stopping") → link
+//! SIGTERM:  sources, hub → jobs (transfers under way get their grace) → uplink (says "stopping") → link
 //! ```
 //!
 //! The whole stop takes less than 4 s: the classic nucleus kills after 5.
@@ -12,21 +12,28 @@
 //! across restarts too, and the gateway's status tells every error. A gateway that never had a valid one runs on the
 //! defaults. Only an invalid *file* ends the program, because whoever named it stands beside it.
 
+mod configuration;
 mod console_side;
+mod hinted;
 mod hub_side;
+pub mod look;
 mod secrets;
 mod snmp_side;
+mod sources;
+mod sweep_side;
+mod visits;
 
 use crate::cloud::greengrass::secrets::Secrets;
 use crate::cloud::greengrass::{IpcError, IpcSettings, Link, LinkSettings, ReportedState, deferral};
 use crate::cloud::wire::{Configuration, Topics};
-use crate::config::{self, Checked, Config};
+use crate::config::{self, Config};
 use crate::console::Console;
 use crate::deliver::raw;
 use crate::document::fetch::{self, Fetcher};
 use crate::document::spool::{Spool, SpoolLimits};
 use crate::domain::ids::GatewayName;
 use crate::domain::net::DocumentPolicy;
+use crate::domain::registry::Adoption;
 use crate::domain::{lane, outbox};
 use crate::hub::Printers;
 use crate::ipp::client::Timeouts;
@@ -36,6 +43,7 @@ use crate::store::gateway::GatewayStore;
 use crate::store::jobs::JobStore;
 use crate::uplink::{self, Ended, GatewayFacts};
 use anyhow::Context;
+use configuration::{FollowConfiguration, first_configuration, read_file};
 use jiff::{SignedDuration, Timestamp};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,8 +63,6 @@ const UPDATES: usize = 8;
 const MAX_STREAMS: usize = 640;
 /// Commands that may wait for the job book's owner.
 const COMMANDS: usize = 64;
-/// How long the nucleus may take to hand out the configuration before the gateway starts with the last good one.
-const CONFIGURATION_WAIT: Duration = Duration::from_secs(10);
 /// Parts of the stop.
 const JOBS_GRACE: Duration = Duration::from_millis(2_000);
 const JOBS_STOP: Duration = Duration::from_millis(500);
@@ -64,8 +70,6 @@ const JOBS_STOP: Duration = Duration::from_millis(500);
 const RECONFIGURE_GRACE: Duration = Duration::from_secs(30);
 const UPLINK_STOP: Duration = Duration::from_millis(1_000);
 const CONSOLE_STOP: Duration = Duration::from_millis(200);
-/// Where the last good configuration is remembered.
-const LAST_GOOD: &str = "configuration";
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -227,6 +231,7 @@ impl Generation {
         let configuration_changed = Arc::new(Notify::new());
         let (commands_in, commands) = mpsc::channel(COMMANDS);
         let (ended_at, poll_now) = mpsc::channel(COMMANDS);
+        let (desired_in, desired) = mpsc::channel(COMMANDS);
         let cancel_others = CancellationToken::new();
         let cancel_jobs = CancellationToken::new();
         let cancel_uplink = CancellationToken::new();
@@ -239,12 +244,13 @@ impl Generation {
             printers: &printers,
             wake: &wake,
             poll_now,
+            desired,
             secrets,
             cancel: &cancel_others,
             credentials: &credentials,
         };
         // In this order: a ticket may come at once, and must find the printers of earlier runs in the directory.
-        let hub = hub_side::start(gateway, &topics, &config, stores, ends).await?;
+        let (hub, searches) = hub_side::start(gateway, &topics, &config, stores, ends).await?;
         let (facts_in, facts) = watch::channel(GatewayFacts { printers: printers.counts(), config: told });
         let directory = hub_side::directory(&printers, &cancel_others, &mut others);
         let names = hub_side::names(&printers, &cancel_others, &mut others);
@@ -253,7 +259,7 @@ impl Generation {
         }
 
         let view = watch::Sender::default();
-        console.show(console_side::live(printers.clone(), view.subscribe(), facts.clone()));
+        console.show(console_side::live(printers.clone(), view.subscribe(), facts.clone(), searches));
         let uplink = uplink::Parts {
             gateway: gateway.clone(),
             topics: topics.clone(),
@@ -263,6 +269,8 @@ impl Generation {
             jobs: stores.jobs.clone(),
             store: stores.gateway.clone(),
             commands: commands_in,
+            desired: desired_in,
+            shadows_approve: config.rules.adoption == Adoption::Approve,
             wake: wake.clone(),
             facts,
             configuration_changed: Arc::clone(&configuration_changed),
@@ -291,7 +299,7 @@ impl Generation {
             spool,
             fetcher,
             directory,
-            networks: hub_side::networks(&config),
+            networks: sources::networks(&config),
             commands,
             wake,
             ended_at,
@@ -405,136 +413,6 @@ fn why(who: &str, ended: Result<Result<(), String>, tokio::task::JoinError>) -> 
     }
 }
 
-fn read_file(path: &Path) -> anyhow::Result<Checked> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let checked = config::parse(&text);
-    for warning in &checked.warnings {
-        tracing::warn!("{}: {warning}", path.display());
-    }
-    Ok(checked)
-}
-
-/// The configuration to start with: the nucleus's if it is valid, else the last good one, else the defaults.
-async fn first_configuration(link: &Link, store: &GatewayStore) -> (Config, Configuration) {
-    let asked = tokio::time::timeout(CONFIGURATION_WAIT, ask_until_answered(link)).await;
-    let errors = match asked {
-        Ok(value) => {
-            let checked = config::check(&value);
-            checked.warnings.iter().for_each(|warning| tracing::warn!("configuration: {warning}"));
-            match checked.config {
-                Ok(config) => {
-                    remember(store, &value).await;
-                    return (config, Configuration { valid: true, errors: Vec::new() });
-                }
-                Err(errors) => errors,
-            }
-        }
-        Err(_) => {
-            tracing::warn!("the nucleus does not hand out the configuration; starting with the last good one");
-            Vec::new()
-        }
-    };
-    errors.iter().for_each(|error| tracing::error!("configuration: {error}"));
-    let told = Configuration { valid: errors.is_empty(), errors: errors.iter().map(ToString::to_string).collect() };
-    let last_good = match store.recall(LAST_GOOD).await {
-        Ok(Some(text)) => config::parse(&text).config.ok(),
-        _ => None,
-    };
-    (last_good.unwrap_or_default(), told)
-}
-
-async fn ask_until_answered(link: &Link) -> serde_json::Value {
-    let mut pause = Duration::from_millis(50);
-    loop {
-        match link.get_configuration(&[]).await {
-            Ok(value) => return value,
-            Err(error) => tracing::debug!(%error, "no configuration yet"),
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(1));
-    }
-}
-
-async fn remember(store: &GatewayStore, value: &serde_json::Value) {
-    let mut value = value.clone();
-    if let Some(fields) = value.as_object_mut() {
-        fields.remove("accessControl");
-    }
-    if let Err(error) = store.remember(LAST_GOOD, &value.to_string()).await {
-        tracing::warn!(%error, "the configuration is in force but could not be remembered");
-    }
-}
-
-/// Reads the configuration again whenever the nucleus says that it changed, and after each new link.
-struct FollowConfiguration {
-    link: Link,
-    store: GatewayStore,
-    in_force: Config,
-    fixed: bool,
-    changed: Arc<Notify>,
-    printers: Printers,
-    facts: watch::Sender<GatewayFacts>,
-    new_configuration: mpsc::Sender<Config>,
-}
-
-impl FollowConfiguration {
-    async fn run(self, cancel: CancellationToken) {
-        let mut printers_changed = self.printers.changed();
-        // The hub told of the printers it had stored before anybody listened here.
-        printers_changed.mark_changed();
-        loop {
-            tokio::select! {
-                () = cancel.cancelled() => return,
-                () = self.changed.notified(), if !self.fixed => {
-                    if self.read().await {
-                        return;
-                    }
-                }
-                changed = printers_changed.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
-                    let counts = self.printers.counts();
-                    self.facts.send_if_modified(|facts| {
-                        let news = facts.printers != counts;
-                        facts.printers = counts;
-                        news
-                    });
-                }
-            }
-        }
-    }
-
-    /// True: a new valid configuration was handed on; this generation ends.
-    async fn read(&self) -> bool {
-        let value = match self.link.get_configuration(&[]).await {
-            Ok(value) => value,
-            Err(error) => {
-                tracing::warn!(%error, "the configuration could not be read again");
-                return false;
-            }
-        };
-        let checked = config::check(&value);
-        let told = match checked.config {
-            Ok(config) if config == self.in_force => Configuration { valid: true, errors: Vec::new() },
-            Ok(config) => {
-                remember(&self.store, &value).await;
-                return self.new_configuration.send(config).await.is_ok();
-            }
-            Err(errors) => {
-                errors.iter().for_each(|error| tracing::error!("new configuration refused: {error}"));
-                Configuration { valid: false, errors: errors.iter().map(ToString::to_string).collect() }
-            }
-        };
-        self.facts.send_if_modified(|facts| {
-            let news = facts.config != told;
-            facts.config = told;
-            news
-        });
-        false
-    }
-}
-
 /// Tells the nucleus that the component runs, until it has heard.
 async fn report_running(link: Link, cancel: CancellationToken) {
     let mut pause = Duration::from_millis(50);
@@ -568,11 +446,8 @@ fn signed(duration: Duration) -> SignedDuration {
 mod tests {
     use super::*;
     use crate::cloud::greengrass::Token;
-    use crate::domain::ids::PrinterId;
-    use crate::domain::state::{Capabilities, Status};
-    use crate::hub::PrinterView;
 
-    fn nobody_there(dir: &Path) -> IpcSettings {
+    pub(super) fn nobody_there(dir: &Path) -> IpcSettings {
         IpcSettings {
             socket: dir.join("ipc.sock"),
             token: Token::new("T1"),
@@ -626,50 +501,5 @@ mod tests {
             let end = tokio::time::timeout(Duration::from_secs(4), generation.until_end(&stop)).await;
             assert!(matches!(&end, Ok(End::Failed(why)) if why.starts_with(reason)), "{reason}");
         }
-    }
-
-    #[tokio::test]
-    async fn printers_known_before_anybody_listened_are_counted() {
-        let dir = tempfile::tempdir().unwrap();
-        let cancel = CancellationToken::new();
-        let (link_events, _events) = mpsc::channel(8);
-        let link = Link::start(LinkSettings::new(nobody_there(dir.path()), Vec::new()), link_events, cancel.clone());
-        let printers = Printers::default();
-        let (facts, mut told) = watch::channel(GatewayFacts::default());
-        let (new_configuration, _configurations) = mpsc::channel(1);
-        let follow = FollowConfiguration {
-            link,
-            store: GatewayStore::open(&dir.path().join("gateway.db"), "e").await.unwrap(),
-            in_force: Config::default(),
-            fixed: true,
-            changed: Arc::default(),
-            printers: printers.clone(),
-            facts,
-            new_configuration,
-        };
-        let id = PrinterId::new("hp-1").unwrap();
-        let view = PrinterView {
-            id: id.clone(),
-            aliases: Vec::new(),
-            name: "Laser".into(),
-            location: None,
-            make_and_model: String::new(),
-            endpoints: Vec::new(),
-            formats: Vec::new(),
-            status: Status::Unknown,
-            online: false,
-            error_code: "OK".into(),
-            reasons: Vec::new(),
-            accepting: None,
-            capabilities: Capabilities::default(),
-            up_time: None,
-            observed_at: None,
-        };
-        printers.publish(vec![(id, Some(view))]);
-        let following = tokio::spawn(follow.run(cancel.clone()));
-        let known = tokio::time::timeout(Duration::from_secs(5), told.wait_for(|facts| facts.printers.known == 1));
-        assert!(known.await.is_ok(), "the printer is not counted");
-        cancel.cancel();
-        following.await.unwrap();
     }
 }

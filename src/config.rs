@@ -4,10 +4,15 @@
 //!
 //! ```json
 //! {
-//!   "discovery": { "mdns": true, "mdnsPort": 5353, "loopback": false },
+//!   "discovery": { "mdns": true, "mdnsPort": 5353, "loopback": false,
+//!                  "sweep": { "networks": ["10.20.0.0/16"], "connected": false, "everyHours": 6 } },
 //!   "printers":  { "allowedNetworks": ["10.20.0.0/16"],
 //!                  "list": [{ "uri": "socket://10.20.0.9", "name": "Old laser", "formats": ["application/vnd.hp-pcl"] }],
-//!                  "credentials": [{ "printer": "10.20.0.7", "user": "gateway", "secret": "file:/etc/printgate/p.pw" }] },
+//!                  "credentials": [{ "printer": "10.20.0.7", "user": "gateway", "secret": "file:/etc/printgate/p.pw" }],
+//!                  "adopt": "approve", "approved": ["serial:CN35T1M03Q", "10.20.3.0/24"], "ignore": ["10.20.0.66"],
+//!                  "retired": ["hp-aaaaaaaaaa"], "pins": [{ "what": "10.20.0.9", "printer": "hp-7k2m9q4xwp" }],
+//!                  "split": [{ "what": "10.20.0.8", "printer": "hp-7k2m9q4xwp" }],
+//!                  "merge": [["hp-bbbbbbbbbb", "hp-cccccccccc"]], "names": { "hp-7k2m9q4xwp": "Laser, 2nd floor" } },
 //!   "poll":      { "idleSeconds": 60, "busySeconds": 5 },
 //!   "snmp":      { "enabled": true, "port": 161, "communities": ["public"], "users": [] },
 //!   "documents": { "allowedHosts": ["*.amazonaws.com"], "allowedNetworks": [], "maxBytes": 268435456,
@@ -23,14 +28,18 @@
 //! All errors are found in one pass, each with its path. A key that is not known is a warning, so that a configuration
 //! for a newer version still runs an older one. `accessControl` belongs to the nucleus and is skipped.
 
+mod discovery;
 mod printers;
+mod rules;
 mod snmp;
 
+pub use discovery::SweepConfig;
 pub use printers::{ListedPrinter, PrinterCredentials};
 pub use snmp::{Snmp, SnmpUser, Text};
 
 use crate::domain::naming::{Naming, Shadows, ThingName};
 use crate::domain::net::{HostPattern, Network};
+use crate::domain::registry::Rules;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -45,12 +54,20 @@ pub struct Config {
     pub mdns_port: u16,
     /// Take printers on loopback addresses too: for the demo and tests.
     pub loopback: bool,
+    /// Take queues that computers share, over mDNS.
+    pub accept_shares: bool,
+    /// Take printers on the USB port of a computer, over mDNS.
+    pub accept_usb: bool,
+    /// Networks that are swept for SNMP agents.
+    pub sweep: SweepConfig,
     /// Networks, besides the directly connected ones, in which printers are contacted.
     pub printer_networks: Vec<Network>,
     /// Printers named by hand.
     pub printer_list: Vec<ListedPrinter>,
     /// Who may use printers that ask.
     pub printer_credentials: Vec<PrinterCredentials>,
+    /// What an administrator decided about printers.
+    pub rules: Rules,
     /// Pause between two polls of an idle printer.
     pub poll_idle: Duration,
     /// Pause between two polls of a busy or troubled printer.
@@ -91,9 +108,13 @@ impl Default for Config {
             mdns: true,
             mdns_port: 5353,
             loopback: false,
+            accept_shares: false,
+            accept_usb: false,
+            sweep: SweepConfig::default(),
             printer_networks: Vec::new(),
             printer_list: Vec::new(),
             printer_credentials: Vec::new(),
+            rules: Rules::default(),
             poll_idle: Duration::from_secs(60),
             poll_busy: Duration::from_secs(5),
             snmp: Snmp::default(),
@@ -165,15 +186,14 @@ pub fn check(value: &Value) -> Checked {
     let mut config = default.clone();
     reader.known(root, "", &["discovery", "printers", "poll", "snmp", "documents", "spool", "cloud", "accessControl"]);
 
-    let at = reader.section(root, "discovery", &["mdns", "mdnsPort", "loopback"]);
-    reader.boolean(&at, "mdns", &mut config.mdns);
-    reader.number(&at, "mdnsPort", 1024, 65_535, &mut config.mdns_port);
-    reader.boolean(&at, "loopback", &mut config.loopback);
+    reader.discovery(root, &mut config);
 
-    let at = reader.section(root, "printers", &["allowedNetworks", "list", "credentials"]);
+    let at =
+        reader.section(root, "printers", &[&["allowedNetworks", "list", "credentials"], &rules::KEYS[..]].concat());
     reader.networks(&at, "allowedNetworks", &mut config.printer_networks);
     reader.listed_printers(&at, "list", &mut config.printer_list);
     reader.printer_credentials(&at, "credentials", &mut config.printer_credentials);
+    reader.rules(&at, &mut config.rules);
 
     let at = reader.section(root, "poll", &["idleSeconds", "busySeconds"]);
     reader.seconds(&at, "idleSeconds", 5, 86_400, &mut config.poll_idle);

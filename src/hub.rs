@@ -26,9 +26,10 @@ mod tests;
 mod view;
 
 pub use records::{Book, Record, RecordBody, TELEMETRY_HEARTBEAT};
-pub use state::{HubSettings, HubState, MAX_POLLS};
-pub use view::{PrinterView, Printers};
+pub use state::{GivenName, HubSettings, HubState, MAX_POLLS};
+pub use view::{Overview, PrinterView, Printers, PutAway};
 
+use crate::cloud::wire::ShadowDelta;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::PrinterId;
 use crate::domain::registry::{Pin, Printer};
@@ -129,6 +130,42 @@ pub struct PrinterRow {
     /// What the cloud has been told.
     #[serde(default)]
     pub book: Book,
+    /// What its shadow desired last.
+    #[serde(default)]
+    pub desired: Desired,
+}
+
+/// What a printer's shadow desired last.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Desired {
+    /// The shadow's version then.
+    pub version: u64,
+    /// The delta's time, seconds since 1970.
+    pub timestamp: i64,
+    /// Why it was not obeyed.
+    pub refused: Option<String>,
+}
+
+/// Why a printer is no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// It is another one.
+    Merged,
+    /// An administrator does not want it.
+    Ignored,
+    /// An administrator retired it.
+    Retired,
+}
+
+impl Gone {
+    /// As its shadow's `status` says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Merged => "merged",
+            Self::Ignored => "ignored",
+            Self::Retired => "retired",
+        }
+    }
 }
 
 impl PrinterRow {
@@ -143,8 +180,8 @@ impl PrinterRow {
 pub struct HubOutput {
     /// Rows to insert or replace, by id.
     pub saves: Vec<PrinterRow>,
-    /// Ids that were merged into another printer: their rows go, their shadows should be deleted.
-    pub deletes: Vec<PrinterId>,
+    /// Printers that are no more, and why: their rows go, their shadows say so.
+    pub deletes: Vec<(PrinterId, Gone)>,
     /// What each shadow should report now: the whole document, normalized and fitted.
     pub shadows: Vec<(PrinterId, Value)>,
     /// Messages to the cloud, in order.
@@ -167,13 +204,20 @@ pub enum HubEvent {
     Polled {
         /// Which.
         target: Target,
-        /// Over which protocol.
-        source: Source,
+        /// What was asked, and where.
+        question: Box<Question>,
         /// How. Boxed: much larger than the other variants.
         result: Box<Result<PollAnswer, PollError>>,
     },
     /// A printer should be polled at once (a job of it ended, a person asked).
     PollNow(PrinterId),
+    /// A printer's shadow desires something.
+    Desired {
+        /// The printer.
+        id: PrinterId,
+        /// What.
+        delta: ShadowDelta,
+    },
     /// Time passed.
     Tick,
 }
@@ -218,6 +262,8 @@ pub struct HubPorts<C> {
     pub discovery: mpsc::Receiver<DiscoveryEvent>,
     /// Wishes to poll a printer at once. Bounded; a sender drops the wish when it is full.
     pub poll_now: mpsc::Receiver<PrinterId>,
+    /// What shadows desire. Bounded; what does not fit is asked for again by the uplink.
+    pub desired: mpsc::Receiver<(PrinterId, ShadowDelta)>,
     /// Asks printers.
     pub poller: Poller,
     /// Makes outputs durable; awaited before anything else happens.
@@ -237,18 +283,20 @@ where
     F: Future<Output = Result<(), E>>,
     E: std::error::Error + 'static,
 {
-    let HubPorts { mut discovery, mut poll_now, poller, mut commit, printers, clock, cancel } = ports;
+    let HubPorts { mut discovery, mut poll_now, mut desired, poller, mut commit, printers, clock, cancel } = ports;
     let mut polls = Polls::new(poller);
-    let (mut sighted, mut wished) = (true, true);
-    // What is durable comes first: the first tick may change it.
-    printers.publish(state.take_views());
+    let (mut sighted, mut wished, mut desiring) = (true, true, true);
+    // What is durable comes first: the rules, and the first tick, may change it.
+    printers.publish(state.take_stored_views());
     state.apply(HubEvent::Tick, clock());
     loop {
         let output = state.take_output();
         if !output.is_empty() {
             commit(output).await.map_err(HubError::Commit)?;
         }
+        printers.put_away(state.take_put_away());
         printers.publish(state.take_views());
+        printers.tell(state.overview(clock()));
         for request in state.take_polls() {
             polls.start(request);
         }
@@ -269,6 +317,10 @@ where
                 Some(id) => HubEvent::PollNow(id),
                 None => { wished = false; continue }
             },
+            said = desired.recv(), if desiring => match said {
+                Some((id, delta)) => HubEvent::Desired { id, delta },
+                None => { desiring = false; continue }
+            },
             () = tokio::time::sleep(wait) => HubEvent::Tick,
         };
         state.apply(event, clock());
@@ -286,7 +338,7 @@ where
 struct Polls {
     poller: Poller,
     tasks: JoinSet<Result<PollAnswer, PollError>>,
-    targets: HashMap<Id, (Target, Source)>,
+    targets: HashMap<Id, (Target, Question)>,
 }
 
 type Joined = Result<(Id, Result<PollAnswer, PollError>), JoinError>;
@@ -298,7 +350,7 @@ impl Polls {
 
     fn start(&mut self, request: PollRequest) {
         let PollRequest { target, question } = request;
-        let (uri, source) = (question.endpoint.uri(), question.source);
+        let (uri, asked) = (question.endpoint.uri(), question.clone());
         let poller = self.poller.clone();
         let handle = self.tasks.spawn(async move {
             // Called inside the task: a panic while the future is made is contained too.
@@ -308,7 +360,7 @@ impl Polls {
                 Err(PollError::new(PollErrorKind::Timeout, message))
             })
         });
-        self.targets.insert(handle.id(), (target, source));
+        self.targets.insert(handle.id(), (target, asked));
     }
 
     /// The next poll to end; never ends while none is under way. Cancel-safe.
@@ -333,7 +385,7 @@ impl Polls {
                 (error.id(), Err(PollError::new(PollErrorKind::Answer, message)))
             }
         };
-        let (target, source) = self.targets.remove(&id)?;
-        Some(HubEvent::Polled { target, source, result: Box::new(result) })
+        let (target, question) = self.targets.remove(&id)?;
+        Some(HubEvent::Polled { target, question: Box::new(question), result: Box::new(result) })
     }
 }

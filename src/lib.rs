@@ -22,7 +22,7 @@
 //! | [`uplink`] | drains the outbox: peek → publish → confirm |
 //! | [`console`] | the control socket and its client |
 //! | [`domain`] | pure rules and state machines; takes `now` as an argument |
-//! | [`discovery`] | mDNS → sightings |
+//! | [`discovery`] | mDNS, SNMP sweep, named places → sightings |
 //! | [`ipp`] | bounded IPP codec, client, decoding of answers |
 //! | [`snmp`] | SNMP client, decoding of Host Resources and Printer-MIB |
 //! | [`deliver`] | one file per kind of endpoint |

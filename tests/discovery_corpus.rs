@@ -2,44 +2,15 @@
 // The lints know `#[test]` functions, not their helpers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use printgate::discovery::record::{Announcement, Ignored, sighting};
-use printgate::domain::endpoint::EndpointKind;
+mod corpus_support;
+
+use corpus_support::records;
+use printgate::discovery::record::{Ignored, sighting};
+use printgate::domain::makers;
 use printgate::domain::net::PrinterPolicy;
 use printgate::domain::sighting::Sighting;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-
-/// `[_ipp._tcp]` sections of `key=value` lines; `txt=` lines are strings of the TXT record.
-fn records(text: &str) -> Vec<Announcement> {
-    let mut records: Vec<Announcement> = Vec::new();
-    for line in text.lines() {
-        if let Some(service_type) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            records.push(Announcement {
-                kind: if service_type.starts_with("_ipps") { EndpointKind::Ipps } else { EndpointKind::Ipp },
-                service_type: format!("{service_type}.local."),
-                subtype: None,
-                fullname: String::new(),
-                host: String::new(),
-                port: 631,
-                addresses: vec![("192.0.2.7".parse().unwrap(), 0)],
-                txt: Vec::new(),
-            });
-        }
-        let (Some(record), Some((key, value))) = (records.last_mut(), line.split_once('=')) else { continue };
-        match key {
-            "instance" => record.fullname = format!("{value}.{}", record.service_type),
-            "host" => record.host = format!("{value}."),
-            "port" => record.port = value.parse().unwrap_or(631),
-            "txt" => {
-                if let Some((key, value)) = value.split_once('=') {
-                    record.txt.push((key.to_owned(), value.as_bytes().to_vec()));
-                }
-            }
-            _ => {}
-        }
-    }
-    records
-}
 
 #[test]
 fn real_records_become_sightings() {
@@ -48,7 +19,7 @@ fn real_records_become_sightings() {
         eprintln!("SKIPPED: no corpus at {} (set PRINTGATE_CORPUS)", corpus.display());
         return;
     };
-    let policy = PrinterPolicy { allowed: vec!["192.0.2.0/24".parse().unwrap()] };
+    let policy = PrinterPolicy { allowed: vec!["192.0.2.0/24".parse().unwrap()], ..PrinterPolicy::default() };
     let mut seen: BTreeMap<String, Sighting> = BTreeMap::new();
     let mut ignored = BTreeMap::new();
     for file in files {
@@ -75,9 +46,14 @@ fn real_records_become_sightings() {
         assert!(!model.to_lowercase().starts_with(&make.to_lowercase()), "{name}: {make} / {model}");
         assert!(!model.contains(['[', '(']), "{name}: {model}");
         assert!(found.endpoint.uri().starts_with("ipp"), "{name}");
+        // The files are named by maker and model.
+        let maker = makers::of_text(make).unwrap_or_else(|| panic!("{name}: {make} is in no row of makers"));
+        assert!(name.starts_with(maker.id), "{name}: {make}");
+        let number = |text: &str| text.split(|c: char| !c.is_ascii_digit()).max_by_key(|n| n.len()).unwrap().to_owned();
+        assert!(name.contains(&number(model)), "{name}: {model}");
     }
     let of = |name: &str| &seen[name];
-    assert_eq!(of("brother-dcp-l3550cdw").evidence.mac.as_deref(), Some("b42200415baa"));
+    assert_eq!(of("brother-dcp-l3550cdw").evidence.macs, ["b42200415baa"]);
     assert_eq!(of("brother-dcp-l3550cdw").priority, 25);
     assert_eq!(of("brother-hl-l2390dw-ippusbxd").evidence.model.as_deref(), Some("HL-L2390DW"));
     assert_eq!(of("hp-laserjet-cp1025nw").endpoint.path, "/printers/HP_LaserJet_CP1025nw");

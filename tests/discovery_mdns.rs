@@ -9,16 +9,17 @@ mod common;
 
 use common::avahi::Avahi;
 use common::gateway::printgate;
+use common::packets::{self, Announced, Wire};
 use common::{netns, process, wait_until};
 use mdns_sd::{ServiceDaemon, ServiceInfo};
 use printgate::discovery::loopback_networks;
 use printgate::discovery::mdns::{Counters, Health, Mdns, MdnsOptions};
-use printgate::discovery::record::Ignored;
+use printgate::discovery::record::{Accept, Ignored};
 use printgate::domain::endpoint::EndpointKind;
 use printgate::domain::net::PrinterPolicy;
 use printgate::domain::sighting::{DiscoveryEvent, Sighting};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -32,7 +33,7 @@ fn free_port() -> u16 {
 }
 
 fn options(port: u16) -> MdnsOptions {
-    let mut options = MdnsOptions::new(PrinterPolicy { allowed: loopback_networks() });
+    let mut options = MdnsOptions::new(PrinterPolicy { allowed: loopback_networks(), ..PrinterPolicy::default() });
     options.loopback = true;
     options.settle = Duration::from_millis(200);
     options.port = port;
@@ -190,49 +191,20 @@ fn discover_shows_printers_without_ipp() {
     });
 }
 
-/// Answers as a hostile or very large office would send them, straight from the wire.
-struct Flood {
-    socket: UdpSocket,
-    target: SocketAddr,
-}
-
-impl Flood {
-    fn new(port: u16) -> Self {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).unwrap();
-        socket.set_reuse_address(true).unwrap();
-        socket.set_reuse_port(true).unwrap();
-        socket.set_multicast_if_v4(&Ipv4Addr::LOCALHOST).unwrap();
-        socket.set_multicast_ttl_v4(255).unwrap();
-        socket.bind(&SocketAddr::from(([0, 0, 0, 0], port)).into()).unwrap();
-        Self { socket: socket.into(), target: SocketAddr::from(([224, 0, 0, 251], port)) }
-    }
-
-    /// PTR, SRV, TXT and A of one printer in one packet.
-    fn announce(&self, number: usize) {
-        let instance = [labels(&[&format!("Printer {number}")]), labels(&["_ipp", "_tcp", "local"]), vec![0]].concat();
-        let service = [labels(&["_ipp", "_tcp", "local"]), vec![0]].concat();
-        let host = [labels(&[&format!("p{number}"), "local"]), vec![0]].concat();
-        let srv = [&[0, 0, 0, 0, 0x27, 0x0f - 8][..], &host].concat();
-        let mut packet = vec![0, 0, 0x84, 0, 0, 0, 0, 4, 0, 0, 0, 0];
-        for (name, kind, class, data) in [
-            (&service, 12_u16, 1_u16, instance.clone()),
-            (&instance, 33, 0x8001, srv),
-            (&instance, 16, 0x8001, b"\x06ty=Any".to_vec()),
-            (&host, 1, 0x8001, vec![127, 0, 0, 1]),
-        ] {
-            packet.extend(name);
-            packet.extend(kind.to_be_bytes());
-            packet.extend(class.to_be_bytes());
-            packet.extend(4500_u32.to_be_bytes());
-            packet.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
-            packet.extend(data);
-        }
-        self.socket.send_to(&packet, self.target).unwrap();
-    }
-}
-
-fn labels(names: &[&str]) -> Vec<u8> {
-    names.iter().flat_map(|name| [&[u8::try_from(name.len()).unwrap()], name.as_bytes()].concat()).collect()
+/// One of very many.
+fn fake(wire: &Wire, number: usize, address: Ipv4Addr) {
+    let (name, host) = (format!("Printer {number}"), format!("p{number}"));
+    let (port, ttl, txt) = (9991, 4_500, packets::txt(&["ty=Any"]));
+    wire.announce(&Announced {
+        name: name.as_bytes(),
+        kind: "_ipp",
+        subtype: None,
+        host: &host,
+        address,
+        port,
+        txt,
+        ttl,
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -243,16 +215,16 @@ async fn a_flood_is_bounded_and_a_slow_listener_loses_nothing_of_what_is_kept() 
     options.max_instances = KEPT;
     // The channel holds one event and nobody reads it yet.
     let mut search = Search::start(options).await;
-    let flood = Flood::new(port);
+    let wire = Wire::new(port);
     let deadline = Instant::now() + PATIENCE;
     let mut number = 0;
     // More than the library's own 1,000, each one sent until it arrived (UDP may drop some).
     while search.counters.overflow.load(Ordering::Relaxed) < 100 {
         let resolved = search.counters.resolved.load(Ordering::Relaxed);
-        flood.announce(number);
+        fake(&wire, number, Ipv4Addr::LOCALHOST);
         number += 1;
         while search.counters.resolved.load(Ordering::Relaxed) == resolved && number % 50 == 0 {
-            flood.announce(number - 1);
+            fake(&wire, number - 1, Ipv4Addr::LOCALHOST);
             tokio::task::yield_now().await;
             assert!(Instant::now() < deadline, "{:?}", search.counters);
         }
@@ -266,6 +238,174 @@ async fn a_flood_is_bounded_and_a_slow_listener_loses_nothing_of_what_is_kept() 
         assert!(seen.insert(found.key.clone()), "{} was reported twice", found.key);
     }
     search.end().await;
+}
+
+/// Ten thousand fakes a minute and more, from one address and from very many: a printer that comes meanwhile is found,
+/// and nothing grows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_printer_is_found_in_the_middle_of_a_flood() {
+    const KEPT: usize = 300;
+    for many in [false, true] {
+        let port = free_port();
+        let mut options = options(port);
+        options.max_instances = KEPT;
+        let mut search = Search::start(options).await;
+        let wire = Wire::new(port);
+        let office = ServiceDaemon::new_with_port(port).unwrap();
+        let mut number = 0;
+        let mut flood = |wire: &Wire| {
+            number += 1;
+            let low = if many { (number % 60_000) as u16 } else { 7 };
+            let [high, low] = low.to_be_bytes();
+            fake(wire, number, Ipv4Addr::new(127, 1, high, low));
+            number
+        };
+        // The book is full of fakes long before the printer is switched on.
+        let deadline = Instant::now() + PATIENCE;
+        while search.counters.overflow.load(Ordering::Relaxed) < 20 {
+            flood(&wire);
+            let _ = timeout_at(Instant::now() + Duration::from_millis(2), search.events.recv()).await;
+            assert!(Instant::now() < deadline, "{:?}", search.counters);
+        }
+        office.register(service("ipp", "Real", 8631, &[("ty", "Acme")])).unwrap();
+        let mut found = false;
+        let deadline = Instant::now() + PATIENCE;
+        while !found || search.counters.floods.load(Ordering::Relaxed) < 2 {
+            let number = flood(&wire);
+            if let Ok(event) = timeout_at(Instant::now() + Duration::from_millis(5), search.events.recv()).await {
+                let event = event.unwrap();
+                found |= matches!(&event, DiscoveryEvent::Found(seen) if seen.name == "Real");
+            }
+            assert!(search.counters.instances.load(Ordering::Relaxed) <= KEPT as u64);
+            assert!(Instant::now() < deadline, "found: {found} after {number} fakes; {:?}", search.counters);
+        }
+        search.end().await;
+        office.shutdown().unwrap();
+    }
+}
+
+/// Straight from the wire, as no decent responder would send it: each is counted or made harmless, and what is in order
+/// is found after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hostile_announcements_are_counted_and_harm_nothing() {
+    let port = free_port();
+    let mut search = Search::start(options(port)).await;
+    let wire = Wire::new(port);
+    let local = Ipv4Addr::LOCALHOST;
+    let usual = Announced {
+        name: b"Usual",
+        kind: "_ipp",
+        subtype: None,
+        host: "usual",
+        address: local,
+        port: 8631,
+        txt: vec![0],
+        ttl: 60,
+    };
+    let huge: Vec<u8> = (0..30).flat_map(|n| packets::txt(&[&format!("k{n}={}", "x".repeat(250))])).collect();
+    let mut found = BTreeMap::new();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        for announced in [
+            Announced { name: b"Placeholder", port: 0, ..usual.clone() },
+            Announced { name: b"Jet", port: 9100, ..usual.clone() },
+            Announced { name: b"Queue", port: 515, ..usual.clone() },
+            Announced { name: b"Public", host: "public", address: Ipv4Addr::new(203, 0, 113, 9), ..usual.clone() },
+            Announced { name: b"Nowhere", host: "nowhere", address: Ipv4Addr::UNSPECIFIED, ..usual.clone() },
+            Announced { name: b"\x01\x02\x7f", ..usual.clone() },
+            Announced { name: b"Pri\x1b[31mnter", ..usual.clone() },
+            Announced { name: b"Huge", txt: huge.clone(), ..usual.clone() },
+            // Lengths that lie.
+            Announced { name: b"Lying", txt: vec![200, b'a', b'=', b'b'], ..usual.clone() },
+            Announced { name: b"Usual", ..usual.clone() },
+        ] {
+            wire.announce(&announced);
+        }
+        while let Ok(event) = timeout_at(Instant::now() + Duration::from_millis(100), search.events.recv()).await {
+            if let Some(DiscoveryEvent::Found(seen)) = event {
+                found.insert(seen.name.clone(), *seen);
+            }
+        }
+        let ignored = search.counters.ignored();
+        let reasons = [Ignored::Placeholder, Ignored::PrintPort, Ignored::OutsideNetworks, Ignored::NoName];
+        let counted = reasons.iter().all(|reason| ignored.get(&reason.to_string()).is_some_and(|count| *count > 0));
+        if counted && ["Usual", "Huge"].iter().all(|name| found.contains_key(*name)) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{found:#?} {ignored:?}");
+    }
+    for bad in ["Placeholder", "Jet", "Queue", "Public", "Nowhere"] {
+        assert!(!found.contains_key(bad), "{bad}");
+    }
+    assert!(found.values().all(|seen| !seen.name.chars().any(char::is_control) && seen.evidence == Default::default()));
+    assert_eq!(search.counters.starts.load(Ordering::Relaxed), 1);
+    search.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn computers_gateways_and_web_pages_are_told_from_devices() {
+    let port = free_port();
+    let office = ServiceDaemon::new_with_port(port).unwrap();
+    let put = |kind: &str, name: &str, txt: &[(&str, &str)]| {
+        office.register(service(kind, name, 4700, txt)).unwrap();
+    };
+    put("ipp", "Shared @ pc", &[("rp", "printers/a"), ("printer-type", "0x4")]);
+    put("ipp", "On USB", &[("usb_HWID", "VID_03F0")]);
+    put("ipp", "Ours", &[("printgate-gateway", "gw1")]);
+    put("ipp-tls", "Old name", &[("rp", "ipp")]);
+    let wire = Wire::new(port);
+    let by_subtype = |kind: &'static str, subtype: &'static str, name: &'static str, address: Ipv4Addr| Announced {
+        name: name.as_bytes(),
+        kind,
+        subtype: Some(subtype),
+        host: "other",
+        address,
+        port: 4800,
+        txt: vec![0],
+        ttl: 120,
+    };
+    let hints = [
+        by_subtype("_http", "_printer", "Old Laser", Ipv4Addr::LOCALHOST),
+        by_subtype("_ipp", "_cups", "By subtype", Ipv4Addr::LOCALHOST),
+    ];
+    let look = async |accept: Accept, wanted: &[&str]| {
+        let mut options = options(port);
+        options.accept = accept;
+        let (sender, mut events) = mpsc::channel(1);
+        let mdns = Mdns::new(options);
+        let (counters, told) = (mdns.counters(), mdns.hints());
+        let task = tokio::spawn(mdns.run(sender));
+        let mut found = BTreeMap::new();
+        let deadline = Instant::now() + PATIENCE;
+        while found.len() < wanted.len() || told.borrow().is_empty() {
+            // Again and again: nobody may listen yet.
+            hints.iter().for_each(|announced| wire.announce(announced));
+            match timeout(Duration::from_millis(200), events.recv()).await {
+                Ok(Some(DiscoveryEvent::Found(seen))) => drop(found.insert(seen.name.clone(), *seen)),
+                Ok(other) => panic!("{other:?}"),
+                Err(_) => assert!(Instant::now() < deadline, "{found:?} {counters:?}"),
+            }
+        }
+        let names: Vec<&str> = found.keys().map(String::as_str).collect();
+        assert_eq!(names, wanted);
+        assert_eq!(found["Old name"].endpoint.uri(), "ipps://acme.local:4700/ipp");
+        let all = told.borrow().clone();
+        let hint = all.values().next().unwrap();
+        assert_eq!((hint.name.as_str(), hint.addresses.as_slice()), ("Old Laser", &["127.0.0.1".parse().unwrap()][..]));
+        let deadline = Instant::now() + PATIENCE;
+        let not_taken: &[Ignored] =
+            if accept.shares { &[Ignored::Own] } else { &[Ignored::Own, Ignored::SharedQueue, Ignored::OverUsb] };
+        while !not_taken.iter().all(|reason| counters.ignored().contains_key(&reason.to_string())) {
+            assert!(Instant::now() < deadline, "{counters:?}");
+            tokio::task::yield_now().await;
+        }
+        drop(events);
+        timeout(PATIENCE, task).await.unwrap().unwrap();
+    };
+    look(Accept::default(), &["Old name"]).await;
+    let all = Accept { shares: true, usb: true };
+    look(all, &["By subtype", "Old name", "On USB", "Shared @ pc"]).await;
+    office.shutdown().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -318,6 +458,6 @@ fn the_command_finds_nothing_without_failing_and_refuses_wrong_arguments() {
     let nothing = run(&["discover", "--timeout", "1", "--mdns-port", &port, "--loopback", "--json"]);
     assert_eq!(nothing.status.code(), Some(0));
     let value: serde_json::Value = serde_json::from_slice(&nothing.stdout).unwrap();
-    assert_eq!(value, serde_json::json!({ "printers": [] }));
+    assert_eq!(value["printers"], serde_json::json!([]));
     assert_eq!(run(&["discover", "--timeout", "0"]).status.code(), Some(2));
 }

@@ -72,6 +72,8 @@ impl Fixture {
             jobs,
             store: store.clone(),
             commands: commands_in,
+            desired: mpsc::channel(1).0,
+            shadows_approve: false,
             wake: wake.clone(),
             facts,
             configuration_changed: Arc::new(Notify::new()),

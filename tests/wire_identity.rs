@@ -28,7 +28,7 @@ fn evidence(answer: &Value) -> Evidence {
         model: field(&["MDL", "MODEL"]).or_else(|| some(text("model"))),
         serial: field(&["SN", "SERN", "SERIALNUMBER"]),
         uuid: some(text("uuid")),
-        mac: None,
+        macs: vec![],
     }
 }
 

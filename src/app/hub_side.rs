@@ -1,28 +1,26 @@
-//! The hub's side of the composition: mDNS in, polls over IPP and SNMP, commits to the store, the directory for jobs.
+//! The hub's side of the composition: sightings in, polls over IPP and SNMP, commits to the store, the directory for jobs.
 
+use super::sources::{self, Searches, networks};
 use super::{Stores, signed, snmp_side};
 use crate::cloud::greengrass::secrets::Secrets;
-use crate::cloud::wire::{self, Topics};
+use crate::cloud::wire::{self, ShadowDelta, Topics};
 use crate::config::Config;
 use crate::deliver::credentials::Credentials;
 use crate::discovery::listed;
-use crate::discovery::mdns::{Mdns, MdnsOptions};
-use crate::discovery::{local_networks, loopback_networks};
+use crate::discovery::print_places::PrintPlaces;
 use crate::domain::endpoint::{Endpoint, EndpointKind};
 use crate::domain::ids::{GatewayName, PrinterId};
-use crate::domain::net::PrinterPolicy;
-use crate::domain::registry::Pin;
+use crate::domain::registry::{Pin, Rules, Selector, Standing};
 use crate::domain::schedule::Intervals;
-use crate::domain::sighting::DiscoveryEvent;
 use crate::domain::state::Source;
 use crate::hub::{
-    self, BoxFuture, HubOutput, HubPorts, HubSettings, HubState, PollAnswer, PollError, PollErrorKind, Poller,
+    self, BoxFuture, Gone, HubOutput, HubPorts, HubSettings, HubState, PollAnswer, PollError, PollErrorKind, Poller,
     PrinterRow, PrinterView, Printers, Question, Record, RecordBody,
 };
 use crate::ipp::client::{Basic, Client, Error as IppError, Fingerprint, Target, Timeouts};
 use crate::ipp::decode;
 use crate::ipp::request::Request;
-use crate::jobs::{Directory, Known, Networks, Reach};
+use crate::jobs::{Directory, Known, Networks, Reach, Refusal};
 use crate::store::gateway::{Class, Commit, GatewayStore, Message};
 use crate::store::{StoreError, Wake};
 use crate::uplink::{Names, message_id};
@@ -35,8 +33,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Sightings that may wait for the hub.
 const SIGHTINGS: usize = 256;
-/// How often the machine's networks are looked at.
-const NETWORKS_LOOK: Duration = Duration::from_secs(30);
 /// Pause after the store refused a commit.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
 
@@ -48,6 +44,8 @@ pub(super) struct Ends<'a> {
     pub(super) wake: &'a Wake,
     /// Printers to be polled at once.
     pub(super) poll_now: mpsc::Receiver<PrinterId>,
+    /// What shadows desire.
+    pub(super) desired: mpsc::Receiver<(PrinterId, ShadowDelta)>,
     /// Logins are resolved here.
     pub(super) secrets: Secrets,
     /// Its end.
@@ -56,15 +54,15 @@ pub(super) struct Ends<'a> {
     pub(super) credentials: &'a Credentials,
 }
 
-/// Starts mDNS and the hub.
+/// Starts the sources of sightings and the hub.
 pub(super) async fn start(
     gateway: &GatewayName,
     topics: &Topics,
     config: &Config,
     stores: &Stores,
     ends: Ends<'_>,
-) -> anyhow::Result<JoinHandle<Result<(), String>>> {
-    let Ends { printers, wake, poll_now, secrets, cancel, credentials } = ends;
+) -> anyhow::Result<(JoinHandle<Result<(), String>>, Searches)> {
+    let Ends { printers, wake, poll_now, desired, secrets, cancel, credentials } = ends;
     let mut rows = Vec::new();
     for body in stores.gateway.printers().await? {
         match serde_json::from_str::<PrinterRow>(&body) {
@@ -79,20 +77,25 @@ pub(super) async fn start(
     let (sightings, discovery) = mpsc::channel(SIGHTINGS);
     let known = rows.iter().flat_map(|row| &row.printer.endpoints).map(|endpoint| endpoint.key.as_str());
     let forgotten = listed::forgotten(known, &config.printer_list);
-    tokio::spawn(named_by_hand(config.clone(), forgotten, sightings.clone(), cancel.clone()));
-    let snmp = snmp_side::start(&config.snmp, secrets, cancel.clone());
-    if config.mdns {
-        tokio::spawn(browse(config.clone(), sightings, cancel.clone()));
-    }
+    let known = rows.iter().flat_map(|row| &row.printer.endpoints).map(|endpoint| endpoint.key.clone()).collect();
+    let snmp = snmp_side::start(&config.snmp, snmp_side::SecretSource::Nucleus(secrets), cancel.clone());
+    let before = sources::Before { known, forgotten };
+    let places = sources::print_places(config, printers);
+    let known = (printers, &places);
+    let searches = sources::start(config, before, sources::SETTLE, Some(&snmp), known, &sightings, cancel);
     let settings = HubSettings {
         gateway: gateway.clone(),
         intervals: Intervals { idle: signed(config.poll_idle), fast: signed(config.poll_busy), ..Intervals::default() },
         seed: seed(),
         snmp: config.snmp.enabled,
+        rules: config.rules.clone(),
+        given_names: sources::given_names(config),
     };
+    printers.put_away(put_away(stores, config).await?);
     let mut state = HubState::new(settings, rows, Timestamp::now());
-    // Before anything else runs: the first status counts them, and tickets for them are not for unknown printers.
-    printers.publish(state.take_views());
+    // Before anything else runs: the first status counts them, and tickets for them are not for unknown printers. As they
+    // were: what the rules make of them now is not durable yet, and of those that are put away jobs under way are followed.
+    printers.publish(state.take_stored_views());
     let committer = Committer {
         gateway: gateway.clone(),
         topics: topics.clone(),
@@ -102,7 +105,8 @@ pub(super) async fn start(
     let ports = HubPorts {
         discovery,
         poll_now,
-        poller: poller(networks(config), snmp, config.snmp.port, credentials.clone(), printers.clone()),
+        desired,
+        poller: poller(networks(config), places, snmp, config.snmp.port, credentials.clone(), printers.clone()),
         commit: move |output| {
             let committer = committer.clone();
             async move { committer.commit(output).await }
@@ -111,53 +115,27 @@ pub(super) async fn start(
         clock: Arc::new(Timestamp::now),
         cancel: cancel.clone(),
     };
-    Ok(tokio::spawn(async move { hub::run(state, ports).await.map_err(|error| error.to_string()) }))
+    let hub = tokio::spawn(async move { hub::run(state, ports).await.map_err(|error| error.to_string()) });
+    Ok((hub, searches))
 }
 
-/// Reports the printers of the configuration's list, and takes back those that are no longer in it.
-async fn named_by_hand(
-    config: Config,
-    forgotten: Vec<String>,
-    sightings: mpsc::Sender<DiscoveryEvent>,
-    cancel: CancellationToken,
-) {
-    let list = config.printer_list.clone();
-    let work = async {
-        for key in forgotten {
-            if sightings.send(DiscoveryEvent::Withdrawn { key }).await.is_err() {
-                return;
-            }
-        }
-        if !list.is_empty() {
-            listed::run(list, || policy(&config), sightings.clone()).await;
-        }
-    };
-    tokio::select! {
-        () = cancel.cancelled() => {}
-        () = work => {}
-    }
+/// The printers that were put away in earlier runs, and those that the configuration retires.
+async fn put_away(stores: &Stores, config: &Config) -> anyhow::Result<Vec<(PrinterId, Gone)>> {
+    let stored = stores.gateway.put_away().await?.into_iter().filter_map(|(id, why)| {
+        let why = if why == Gone::Retired.as_str() { Gone::Retired } else { Gone::Ignored };
+        Some((PrinterId::new(id).ok()?, why))
+    });
+    let stored = stored.filter(|(id, why)| stands(&config.rules, id, *why));
+    Ok(stored.chain(config.rules.retired.iter().map(|id| (id.clone(), Gone::Retired))).collect())
 }
 
-/// Runs mDNS, anew whenever the machine's networks are others: a gateway may start before its network does.
-async fn browse(config: Config, sightings: mpsc::Sender<DiscoveryEvent>, cancel: CancellationToken) {
-    loop {
-        let policy = policy(&config);
-        let mut options = MdnsOptions::new(policy.clone());
-        options.loopback = config.loopback;
-        options.port = config.mdns_port;
-        let moved = async {
-            loop {
-                tokio::time::sleep(NETWORKS_LOOK).await;
-                if self::policy(&config) != policy {
-                    return;
-                }
-            }
-        };
-        tokio::select! {
-            () = cancel.cancelled() => return,
-            () = Mdns::new(options).run(sightings.clone()) => return,
-            () = moved => tracing::info!("the networks of this machine changed; looking for printers anew"),
-        }
+/// Whether the rule by which a printer was put away may still be there. Which of the other selectors named it is not
+/// known any more.
+fn stands(rules: &Rules, id: &PrinterId, why: Gone) -> bool {
+    let names = |selector: &Selector| !matches!(selector, Selector::Id(other) if other != id);
+    match why {
+        Gone::Retired => rules.retired.contains(id),
+        _ => rules.ignored.iter().any(names),
     }
 }
 
@@ -167,20 +145,7 @@ pub(super) fn directory(
     cancel: &CancellationToken,
     tasks: &mut Vec<JoinHandle<()>>,
 ) -> watch::Receiver<Arc<Directory>> {
-    let mut changed = printers.changed();
-    let printers = printers.clone();
-    let (sender, receiver) = watch::channel(Arc::new(snapshot(&printers)));
-    let cancel = cancel.clone();
-    tasks.push(tokio::spawn(async move {
-        loop {
-            tokio::select! {
-                () = cancel.cancelled() => return,
-                news = changed.changed() => if news.is_err() { return },
-            }
-            sender.send_replace(Arc::new(snapshot(&printers)));
-        }
-    }));
-    receiver
+    follow(printers, cancel, tasks, |printers, sender| drop(sender.send_replace(Arc::new(snapshot(printers)))))
 }
 
 /// Keeps the uplink's list of printers in step with the hub's view.
@@ -189,27 +154,41 @@ pub(super) fn names(
     cancel: &CancellationToken,
     tasks: &mut Vec<JoinHandle<()>>,
 ) -> watch::Receiver<Arc<Names>> {
-    let mut changed = printers.changed();
-    let printers = printers.clone();
-    let list = |printers: &Printers| {
+    follow(printers, cancel, tasks, |printers, sender| {
         let all = printers.all();
-        let aliases = all.iter().flat_map(|view| view.aliases.iter().cloned()).collect();
-        Arc::new(Names { printers: all.iter().map(|view| view.id.clone()).collect(), aliases })
-    };
-    let (sender, receiver) = watch::channel(list(&printers));
-    let cancel = cancel.clone();
+        // Those that were put away have a shadow that is to say so.
+        let gone = printers.all_put_away().into_iter().map(|gone| gone.id);
+        let mut aliases: Vec<PrinterId> =
+            all.iter().flat_map(|view| view.aliases.iter().cloned()).chain(gone).collect();
+        aliases.sort();
+        aliases.dedup();
+        let now = Arc::new(Names { printers: all.iter().map(|view| view.id.clone()).collect(), aliases });
+        sender.send_if_modified(|names| {
+            let news = *names != now;
+            *names = now;
+            news
+        });
+    })
+}
+
+/// What `tell` makes of the hub's view, told once at the start and again after each change.
+fn follow<T: Default + Send + Sync + 'static>(
+    printers: &Printers,
+    cancel: &CancellationToken,
+    tasks: &mut Vec<JoinHandle<()>>,
+    tell: impl Fn(&Printers, &watch::Sender<T>) + Send + 'static,
+) -> watch::Receiver<T> {
+    let mut changed = printers.changed();
+    let (printers, cancel) = (printers.clone(), cancel.clone());
+    let (sender, receiver) = watch::channel(T::default());
+    tell(&printers, &sender);
     tasks.push(tokio::spawn(async move {
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
                 news = changed.changed() => if news.is_err() { return },
             }
-            let now = list(&printers);
-            sender.send_if_modified(|names| {
-                let news = *names != now;
-                *names = now;
-                news
-            });
+            tell(&printers, &sender);
         }
     }));
     receiver
@@ -218,22 +197,33 @@ pub(super) fn names(
 fn snapshot(printers: &Printers) -> Directory {
     let mut directory = Directory::new();
     for view in printers.all() {
-        let reach = view
-            .endpoints
-            .iter()
-            .map(|(endpoint, pin)| Reach {
-                endpoint: endpoint.clone(),
-                pin: pin.as_ref().map(|pin| *pin.as_bytes()),
-                formats: formats(&view, endpoint),
-            })
-            .collect();
-        let known = Arc::new(Known { id: view.id.clone(), reach });
-        for alias in &view.aliases {
-            directory.insert(alias.clone(), Arc::clone(&known));
+        let refuses = (view.standing == Standing::Pending).then_some(Refusal::NotApproved);
+        enter(&mut directory, &view, refuses);
+    }
+    for gone in printers.all_put_away() {
+        let refusal = if gone.why == Gone::Retired { Refusal::Retired } else { Refusal::Ignored };
+        match &gone.last {
+            Some(view) => enter(&mut directory, view, Some(refusal)),
+            None => {
+                let known = Known { id: gone.id.clone(), reach: Vec::new(), refuses: Some(refusal) };
+                directory.entry(gone.id).or_insert_with(|| Arc::new(known));
+            }
         }
-        directory.insert(view.id.clone(), known);
     }
     directory
+}
+
+fn enter(directory: &mut Directory, view: &PrinterView, refuses: Option<Refusal>) {
+    let reach = |(endpoint, pin): &(Endpoint, Option<Pin>)| Reach {
+        endpoint: endpoint.clone(),
+        pin: pin.as_ref().map(|pin| *pin.as_bytes()),
+        formats: formats(view, endpoint),
+    };
+    let known = Known { id: view.id.clone(), reach: view.endpoints.iter().map(reach).collect(), refuses };
+    let known = Arc::new(known);
+    for id in view.aliases.iter().chain([&view.id]) {
+        directory.entry(id.clone()).or_insert_with(|| Arc::clone(&known));
+    }
 }
 
 /// What an AppSocket or LPD endpoint takes: what was announced or configured for it, else what the printer says of
@@ -246,26 +236,11 @@ fn formats(view: &PrinterView, endpoint: &Endpoint) -> Vec<String> {
     named.unwrap_or_else(|| view.capabilities.formats.clone())
 }
 
-/// Where printers may be contacted, looked up anew each time.
-pub(super) fn networks(config: &Config) -> Networks {
-    let config = config.clone();
-    Arc::new(move || policy(&config))
-}
-
-/// Printers may be where the gateway is connected directly, and where the configuration says.
-fn policy(config: &Config) -> PrinterPolicy {
-    let mut allowed = local_networks();
-    if config.loopback {
-        allowed.extend(loopback_networks());
-    }
-    allowed.extend(config.printer_networks.iter().cloned());
-    PrinterPolicy { allowed }
-}
-
 /// One poll: Get-Printer-Attributes, or what the SNMP agent says. IPP clients are not kept between polls a minute apart:
 /// printers close by then.
-fn poller(
+pub(super) fn poller(
     networks: Networks,
+    places: PrintPlaces,
     snmp: snmp_side::Clients,
     port: u16,
     credentials: Credentials,
@@ -281,7 +256,10 @@ fn poller(
                     None if endpoint.kind == EndpointKind::Ipps => credentials.find_for_stranger(endpoint, is_id),
                     _ => credentials.find(endpoint, is_id),
                 };
-                Box::pin(poll(policy.permit(endpoint), question.pin, basic))
+                let mut permitted = policy.permit(endpoint);
+                // What an agent or mDNS says of a port may not have become an endpoint.
+                permitted.addresses.retain(|address| !places.contains(*address, endpoint.port));
+                Box::pin(poll(permitted, question.pin, basic))
             }
             Source::Snmp => Box::pin(snmp_side::poll(snmp.clone(), port, policy, question)),
         }
@@ -296,7 +274,10 @@ fn is_printer(printers: &Printers, id: &str, endpoint: &Endpoint) -> bool {
 
 async fn poll(endpoint: Endpoint, pin: Option<Pin>, basic: Option<Arc<Basic>>) -> Result<PollAnswer, PollError> {
     if endpoint.addresses.is_empty() {
-        let message = format!("{}: no address of it is in an allowed network", endpoint.uri());
+        let message = format!(
+            "{}: no address of it is in an allowed network, or its port is announced as a print port",
+            endpoint.uri()
+        );
         return Err(PollError::new(PollErrorKind::Unreachable, message));
     }
     let target = Target::from_endpoint(&endpoint, pin.map(|pin| Fingerprint(*pin.as_bytes())));
@@ -369,7 +350,7 @@ impl Committer {
                 Err(error) => tracing::error!(%error, "a printer's row cannot be written"),
             }
         }
-        commit.gone = output.deletes.iter().map(ToString::to_string).collect();
+        commit.gone = output.deletes.iter().map(|(id, why)| (id.to_string(), why.as_str())).collect();
         commit.shadows = output.shadows.into_iter().map(|(id, document)| (id.to_string(), document)).collect();
         commit.messages = output.records.into_iter().filter_map(|record| self.message(record)).collect();
         commit
@@ -405,4 +386,22 @@ fn seed() -> u64 {
     // The system's random source does not fail once the system is up; zeros would only spread polls less.
     let _ = getrandom::fill(&mut bits);
     u64::from_ne_bytes(bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_was_put_away_stays_so_only_while_a_rule_says_so() {
+        let (a, b) = (PrinterId::new("hp-a").unwrap(), PrinterId::new("hp-b").unwrap());
+        let none = Rules::default();
+        assert!(!stands(&none, &a, Gone::Ignored) && !stands(&none, &a, Gone::Retired));
+        let ignored = |text: &str| Rules { ignored: vec![text.parse().unwrap()], ..Rules::default() };
+        assert!(stands(&ignored("id:hp-a"), &a, Gone::Ignored));
+        assert!(!stands(&ignored("id:hp-b"), &a, Gone::Ignored), "another one is named");
+        assert!(stands(&ignored("10.0.0.0/24"), &a, Gone::Ignored), "it may be meant");
+        let retired = Rules { retired: vec![b.clone()], ..Rules::default() };
+        assert!(stands(&retired, &b, Gone::Retired) && !stands(&retired, &a, Gone::Retired));
+    }
 }

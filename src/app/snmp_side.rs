@@ -1,6 +1,6 @@
 //! SNMP for the hub: logins from the configuration, one poll.
 
-use crate::cloud::greengrass::secrets::Secrets;
+use crate::cloud::greengrass::secrets::{self, Secrets};
 use crate::config::{Snmp, SnmpUser, Text};
 use crate::domain::net::PrinterPolicy;
 use crate::domain::secret::SecretRef;
@@ -22,9 +22,18 @@ const FIRST_CLIENT: Duration = Duration::from_secs(2);
 /// The client that is in use; replaced when more logins can be.
 pub(super) type Clients = watch::Receiver<Option<Client>>;
 
+/// Where secrets come from.
+#[derive(Debug, Clone)]
+pub(super) enum SecretSource {
+    /// The nucleus, or files.
+    Nucleus(Secrets),
+    /// Files only.
+    Files,
+}
+
 /// Makes the client for the configured logins. A secret that cannot be had costs its login, not the gateway; it is asked
 /// for again, ever less often.
-pub(super) fn start(config: &Snmp, secrets: Secrets, cancel: CancellationToken) -> Clients {
+pub(super) fn start(config: &Snmp, secrets: SecretSource, cancel: CancellationToken) -> Clients {
     let (sender, clients) = watch::channel(None);
     if config.enabled {
         let config = config.clone();
@@ -38,7 +47,7 @@ pub(super) fn start(config: &Snmp, secrets: Secrets, cancel: CancellationToken) 
     clients
 }
 
-async fn keep_open(config: &Snmp, secrets: &Secrets, sender: &watch::Sender<Option<Client>>) {
+async fn keep_open(config: &Snmp, secrets: &SecretSource, sender: &watch::Sender<Option<Client>>) {
     let mut pause = AGAIN_FIRST;
     let mut known = 0;
     loop {
@@ -66,7 +75,7 @@ async fn keep_open(config: &Snmp, secrets: &Secrets, sender: &watch::Sender<Opti
 }
 
 /// The logins whose secrets could be had, and whether those are all.
-async fn logins(config: &Snmp, secrets: &Secrets) -> (Vec<Login>, bool) {
+async fn logins(config: &Snmp, secrets: &SecretSource) -> (Vec<Login>, bool) {
     let mut logins = Vec::new();
     let mut all = true;
     let mut take = |login: Result<Login, String>| match login {
@@ -88,7 +97,7 @@ async fn logins(config: &Snmp, secrets: &Secrets) -> (Vec<Login>, bool) {
     (logins, all)
 }
 
-async fn user(user: &SnmpUser, secrets: &Secrets) -> Result<Login, String> {
+async fn user(user: &SnmpUser, secrets: &SecretSource) -> Result<Login, String> {
     let protocol = async |what: &Option<(String, SecretRef)>| {
         let Some((name, secret)) = what else { return Ok::<_, String>(None) };
         Ok(Some((name.clone(), resolve(secret, secrets).await?)))
@@ -114,8 +123,14 @@ fn words(error: impl std::fmt::Display) -> String {
 }
 
 /// What a reference to a secret stands for: its first line.
-async fn resolve(reference: &SecretRef, secrets: &Secrets) -> Result<String, String> {
-    let secret = match tokio::time::timeout(SECRET, secrets.get(reference)).await {
+async fn resolve(reference: &SecretRef, secrets: &SecretSource) -> Result<String, String> {
+    let asked = async {
+        match secrets {
+            SecretSource::Nucleus(secrets) => secrets.get(reference).await,
+            SecretSource::Files => secrets::from_file(reference).await,
+        }
+    };
+    let secret = match tokio::time::timeout(SECRET, asked).await {
         Ok(secret) => secret.map_err(words)?,
         Err(_) => return Err(format!("the secret {reference} did not come within {} s", SECRET.as_secs())),
     };

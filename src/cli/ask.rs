@@ -5,7 +5,6 @@ use crate::console::SOCKET;
 use crate::console::client::{self, ClientError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Where a component's work directory is on the two runtimes.
@@ -25,6 +24,11 @@ pub(super) struct Ask {
 }
 
 impl Ask {
+    /// The gateway of a work directory, or the one that is found.
+    pub(super) fn of(work_dir: Option<PathBuf>) -> Self {
+        Self { work_dir, json: false }
+    }
+
     /// Asks, or says why not.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         client::get(&self.socket(), path).await
@@ -50,8 +54,7 @@ pub(super) async fn answer<T: DeserializeOwned + Serialize>(
     match ask.get::<T>(path).await {
         Ok(value) => {
             let text = if ask.json { serde_json::to_string_pretty(&value)? + "\n" } else { text(&value) };
-            // A closed pipe (`| head`) is no failure.
-            let _ = std::io::stdout().write_all(text.as_bytes());
+            super::print(&text)?;
             Ok(Exit::Done)
         }
         Err(ClientError::Refused { status: 400, message, .. }) => {

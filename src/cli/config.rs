@@ -37,14 +37,15 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     let errors = checked.config.err().unwrap_or_default();
     if json {
         let answer = serde_json::json!({"valid": errors.is_empty(), "errors": errors, "warnings": checked.warnings});
-        println!("{answer:#}");
+        super::print(&format!("{answer:#}\n"))?;
     } else {
-        let show = |kind: &str, finding: &Finding| println!("{}: {kind}: {finding}", file.display());
-        errors.iter().for_each(|finding| show("error", finding));
-        checked.warnings.iter().for_each(|finding| show("warning", finding));
+        let line = |kind: &str, finding: &Finding| format!("{}: {kind}: {finding}\n", file.display());
+        let mut text: String = errors.iter().map(|finding| line("error", finding)).collect();
+        text.extend(checked.warnings.iter().map(|finding| line("warning", finding)));
         if errors.is_empty() {
-            println!("{}: valid", file.display());
+            text.push_str(&format!("{}: valid\n", file.display()));
         }
+        super::print(&text)?;
     }
     Ok(if errors.is_empty() { Exit::Done } else { Exit::Usage })
 }

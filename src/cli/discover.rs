@@ -1,20 +1,54 @@
-//! `printgate discover`: one look around for printers, a table or JSON.
+//! `printgate discover`: one look around for printers, as the gateway would find them, without one.
 //!
-//! Only listens to what printers announce over multicast DNS; connects to none of them.
+//! Sources: mDNS (unless `--no-mdns`), networks swept over SNMP (`--sweep`, `--connected`), places named (`--list`), and
+//! what a configuration names (`--config`). What is found is asked over IPP and SNMP who it is (unless `--no-probe`), never
+//! over a print port. The same code as the gateway's decides who is who, so the ids are those that a new gateway gives.
+//!
+//! On a terminal a bar with an estimate and what is found so far go to standard error; the table comes at the end, on
+//! standard output. Ctrl-C ends the search and shows what was found.
+//!
+//! Exit codes: 0 done (found or not), 1 failed (mDNS did not start and there was no other source, a gateway asked for with
+//! `--new` does not answer), 2 usage.
+//!
+//! With `--json`, one object on standard output:
+//!
+//! ```text
+//! {"complete": true,                    false after Ctrl-C
+//!  "printers": [{
+//!    "id": "hp-7k2m9q4xwp" | null,      the id that a new gateway gives it; null with --no-probe
+//!    "name", "maker", "make", "model", "serial", "uuid", "macs": […], "location", "host", "address", "addresses": […],
+//!    "standing": "adopted" | "pending", "evidence": "serial" | "uuid" | "mac" | "name",   what its id is made of
+//!    "sources": ["mdns", "list", "snmp", "ipp"],                                            who told of it, and answered
+//!    "uri": "ipps://…", "formats": […],
+//!    "endpoints": [{"kind", "uri", "addresses", "port", "priority"}]}],
+//!  "duplicates": [{"a", "b", "because", "value"}],   pairs that may be one
+//!  "silent": [{"place", "why"}],      entries of a list that gave no printer
+//!  "leftOut": [{"what", "why"}],      with --all: what is no printer to be taken, by name or address, the first few hundred
+//!  "ignored": {"a queue shared by a computer": 2},   with --all: how many announcements, by reason
+//!  "datagrams": {"no SNMP answer": 1}}               with --all: what came during a sweep and answered nothing
+//! ```
+
+mod shown;
+mod terminal;
 
 use super::Exit;
-use crate::discovery::mdns::{Health, Mdns, MdnsOptions};
-use crate::discovery::{local_networks, loopback_networks};
-use crate::domain::endpoint::{Endpoint, EndpointKind};
-use crate::domain::net::PrinterPolicy;
-use crate::domain::sighting::{DiscoveryEvent, Sighting};
-use serde::Serialize;
-use std::collections::BTreeMap;
-use std::io::{IsTerminal, Write};
+use super::table::plain;
+use crate::app::look::{self, LookOptions, LookProgress, Looked};
+use crate::config::{self, Config};
+use crate::console::api;
+use crate::domain::net::Network;
+use serde_json::{Value, json};
+use shown::Shown;
+use std::collections::BTreeSet;
+use std::io::IsTerminal;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// Largest list of places that is read, octets.
+const LIST_BYTES: u64 = 1 << 20;
 
 /// Arguments of `printgate discover`.
 #[derive(Debug, clap::Args)]
@@ -22,190 +56,392 @@ pub struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// How long to look, in seconds.
+    /// How long to listen to mDNS, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=3600))]
     timeout: u64,
+    /// Listen to mDNS: the default.
+    #[arg(long, overrides_with = "no_mdns")]
+    mdns: bool,
+    /// Do not listen to mDNS.
+    #[arg(long, overrides_with = "mdns")]
+    no_mdns: bool,
+    /// Ask every address of a network over SNMP; may be given several times.
+    #[arg(long, value_name = "NETWORK", num_args = 1..)]
+    sweep: Vec<Network>,
+    /// Ask every address of the directly connected networks over SNMP.
+    #[arg(long)]
+    connected: bool,
+    /// A printer's URI, address or host name, or a file with one on each line; may be given several times.
+    #[arg(long, value_name = "FILE|URI", num_args = 1..)]
+    list: Vec<String>,
+    /// Sources, networks, logins and rules of a gateway's configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Only listen: nobody is asked who it is, and no ids are known.
+    #[arg(long, conflicts_with_all = ["sweep", "connected"])]
+    no_probe: bool,
+    /// Printers of this maker only (part of its name).
+    #[arg(long, value_name = "TEXT")]
+    maker: Option<String>,
+    /// Printers of this model only (part of its name).
+    #[arg(long, value_name = "TEXT")]
+    model: Option<String>,
+    /// Printers at this address or in this network only.
+    #[arg(long, value_name = "ADDRESS|NETWORK", value_parser = network)]
+    address: Vec<Network>,
+    /// Only printers that the gateway running here does not know, neither in use nor ignored nor retired.
+    #[arg(long)]
+    new: bool,
+    /// Show what is no printer to be taken too.
+    #[arg(long)]
+    all: bool,
+    /// SNMP community; may be given several times. Without one and without a user: public.
+    #[arg(long, value_name = "NAME")]
+    community: Vec<String>,
+    /// SNMPv3 user.
+    #[arg(long, value_name = "NAME")]
+    snmp_user: Option<String>,
+    /// The user's authentication: the protocol (SHA256, …) and a file that holds the password.
+    #[arg(long, value_name = "PROTOCOL:FILE", requires = "snmp_user")]
+    snmp_auth: Option<String>,
+    /// The user's privacy: the protocol (AES128, …) and a file that holds the password.
+    #[arg(long, value_name = "PROTOCOL:FILE", requires = "snmp_auth")]
+    snmp_privacy: Option<String>,
     /// Look on loopback interfaces too: simulated printers, printers on USB.
     #[arg(long)]
     loopback: bool,
+    /// Work directory of the gateway that --new asks.
+    #[arg(long, value_name = "DIR", requires = "new")]
+    work_dir: Option<PathBuf>,
     /// The UDP port of multicast DNS.
-    #[arg(long, value_name = "PORT", default_value_t = crate::discovery::mdns::MDNS_PORT, hide = true)]
-    mdns_port: u16,
+    #[arg(long, value_name = "PORT", hide = true)]
+    mdns_port: Option<u16>,
+    /// The UDP port of SNMP agents.
+    #[arg(long, value_name = "PORT", hide = true)]
+    snmp_port: Option<u16>,
+}
+
+fn network(text: &str) -> Result<Network, String> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Network::new(address, if address.is_ipv4() { 32 } else { 128 }).map_err(|e| e.to_string()),
+        Err(_) => text.parse::<Network>().map_err(|e| e.to_string()),
+    }
 }
 
 /// Runs the command.
 pub async fn run(args: Args) -> anyhow::Result<Exit> {
-    super::start_logging("error", false);
-    let mut allowed = local_networks();
-    if args.loopback {
-        allowed.extend(loopback_networks());
+    super::start_logging("error,async_snmp=off", false);
+    let config = match configuration(&args) {
+        Ok(config) => config,
+        Err(problems) => {
+            for problem in &problems {
+                eprintln!("printgate discover: {}{}", plain(problem), on_the_command_line(problem));
+            }
+            return Ok(Exit::Usage);
+        }
+    };
+    let known = match args.new {
+        true => match known(&args).await {
+            Ok(known) => known,
+            Err(error) => {
+                eprintln!("printgate: {error}");
+                return Ok(Exit::Failed);
+            }
+        },
+        false => Known::default(),
+    };
+    if !config.mdns && config.printer_list.is_empty() && !config.sweep.is_wanted() {
+        eprintln!(
+            "printgate discover: nothing to look at: with --no-mdns name --sweep, --connected, --list or --config"
+        );
+        return Ok(Exit::Usage);
     }
-    let mut options = MdnsOptions::new(PrinterPolicy { allowed });
-    options.loopback = args.loopback;
-    options.port = args.mdns_port;
-    // Changes within one look belong to it.
-    options.settle = Duration::from_millis(100);
-
-    let progress = std::io::stderr().is_terminal();
-    if progress {
-        eprintln!("looking for printers for {} s …", args.timeout);
+    let only_mdns = config.printer_list.is_empty() && !config.sweep.is_wanted();
+    let options = LookOptions { config, listen: Duration::from_secs(args.timeout), probe: !args.no_probe };
+    let looked = search(options).await;
+    if let Some(reason) = &looked.mdns_failed {
+        if only_mdns {
+            anyhow::bail!("cannot look for printers: mDNS did not start: {reason}");
+        }
+        eprintln!("printgate discover: mDNS did not start: {reason}");
     }
-    let (sightings, health) = look(options, Duration::from_secs(args.timeout), progress).await;
-    if let Health::Failed(reason) = health {
-        anyhow::bail!("cannot look for printers: mDNS did not start: {reason}");
+    if let Some(trouble) = &looked.sweep_trouble {
+        eprintln!("printgate discover: {trouble}");
     }
-    let printers = group(sightings);
-    let text = if args.json { json(&printers)? } else { table(&printers) };
-    // A closed pipe (`| head`) is no failure.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    for (place, why) in &looked.silent {
+        eprintln!("printgate discover: nothing found at {}: {}", plain(place), plain(why));
+    }
+    let mut printers: Vec<Shown> = looked.printers.iter().map(|found| Shown::of(found, !args.no_probe)).collect();
+    printers.retain(|printer| wanted(printer, &args) && !known.knows(printer));
+    printers.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    let text =
+        if args.json { shown::json(&printers, &looked, args.all)? } else { shown::table(&printers, &looked, args.all) };
+    super::print(&text)?;
     Ok(Exit::Done)
 }
 
-/// Collects what is announced for a while.
-async fn look(options: MdnsOptions, duration: Duration, progress: bool) -> (Vec<Sighting>, Health) {
-    let (sender, mut events) = mpsc::channel(64);
-    let mdns = Mdns::new(options);
-    let health = mdns.health();
-    let deadline = Instant::now() + duration;
-    let search = tokio::spawn(mdns.run(sender));
-    let mut seen = BTreeMap::new();
-    while let Ok(Some(event)) = timeout_at(deadline, events.recv()).await {
-        match event {
-            DiscoveryEvent::Found(sighting) => {
-                if progress && !seen.contains_key(&sighting.key) {
-                    eprintln!("  {}", sighting.name);
-                }
-                seen.insert(sighting.key.clone(), *sighting);
-            }
-            DiscoveryEvent::Lost { key } | DiscoveryEvent::Withdrawn { key } => {
-                seen.remove(&key);
-            }
+/// What to do about an error of a key that has no option, or whose option is not called so.
+fn on_the_command_line(problem: &str) -> &'static str {
+    if problem.contains("maxAddresses") {
+        "; here: --sweep smaller networks, or --config FILE with {\"discovery\": {\"sweep\": {\"maxAddresses\": …}}}"
+    } else if problem.contains("discovery.loopback") {
+        "; here: --loopback"
+    } else {
+        ""
+    }
+}
+
+/// Looks, and tells on a terminal how far it is.
+async fn search(options: LookOptions) -> Looked {
+    let (sender, progress) = watch::channel(LookProgress::default());
+    let stop = CancellationToken::new();
+    let told = std::io::stderr().is_terminal().then(|| tokio::spawn(terminal::tell(progress)));
+    let asked = stop.clone();
+    let interrupted = tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            asked.cancel();
         }
+    });
+    let looked = look::look(options, sender, stop).await;
+    interrupted.abort();
+    if let Some(told) = told {
+        // Ends with the search: it takes the bar off the terminal.
+        let _ = told.await;
     }
-    let health = health.borrow().clone();
-    drop(events);
-    // Ends at once: nobody listens any more. The engine says goodbye on its way out.
-    let _ = search.await;
-    (seen.into_values().collect(), health)
+    looked
 }
 
-/// One printer as announced: the services of one name on one host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Printer {
-    name: String,
-    make: Option<String>,
-    model: Option<String>,
-    address: Option<IpAddr>,
-    uri: String,
-    uuid: Option<String>,
-    location: Option<String>,
-    host: String,
-    formats: Vec<String>,
-    endpoints: Vec<Way>,
-}
-
-/// One way to print to it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-struct Way {
-    kind: EndpointKind,
-    uri: String,
-    addresses: Vec<IpAddr>,
-    port: u16,
-    priority: u8,
-}
-
-/// Groups services by instance name and host, IPPS before IPP.
-fn group(mut sightings: Vec<Sighting>) -> Vec<Printer> {
-    sightings.sort_by(|a, b| (&a.name, &a.host, a.endpoint.kind).cmp(&(&b.name, &b.host, b.endpoint.kind)));
-    let mut printers: Vec<Printer> = Vec::new();
-    for seen in sightings {
-        let Endpoint { kind, ref addresses, port, .. } = seen.endpoint;
-        let uri = seen.endpoint.uri();
-        let way = Way { kind, uri: uri.clone(), addresses: addresses.clone(), port, priority: seen.priority };
-        match printers.last_mut() {
-            Some(printer) if printer.name == seen.name && printer.host == seen.host => {
-                let evidence = seen.evidence;
-                printer.make = printer.make.take().or(evidence.make);
-                printer.model = printer.model.take().or(evidence.model);
-                printer.uuid = printer.uuid.take().or(evidence.uuid);
-                printer.location = printer.location.take().or(seen.location);
-                printer.endpoints.push(way);
-            }
-            _ => printers.push(Printer {
-                name: seen.name,
-                make: seen.evidence.make,
-                model: seen.evidence.model,
-                address: addresses.first().copied(),
-                uri,
-                uuid: seen.evidence.uuid,
-                location: seen.location,
-                host: seen.host,
-                formats: seen.formats,
-                endpoints: vec![way],
-            }),
-        }
-    }
-    printers
-}
-
-fn json(printers: &[Printer]) -> anyhow::Result<String> {
-    Ok(serde_json::to_string_pretty(&serde_json::json!({ "printers": printers }))? + "\n")
-}
-
-fn table(printers: &[Printer]) -> String {
-    if printers.is_empty() {
-        return "no printers found\n".into();
-    }
-    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
-    let mut rows = vec![["NAME", "MAKE", "MODEL", "ADDRESS", "URI", "UUID"].map(String::from)];
-    rows.extend(printers.iter().map(|printer| {
-        let address = printer.address.map_or_else(|| "-".into(), |address| address.to_string());
-        let (make, model, uuid) = (text(&printer.make), text(&printer.model), text(&printer.uuid));
-        [printer.name.clone(), make, model, address, printer.uri.clone(), uuid]
-    }));
-    let mut widths = [0; 6];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let line = |row: &[String; 6]| {
-        let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        cells.join("  ").trim_end().to_owned() + "\n"
+fn wanted(printer: &Shown, args: &Args) -> bool {
+    let holds = |text: &Option<String>, part: &Option<String>| {
+        let part = part.as_ref().map(|part| part.to_lowercase());
+        part.is_none_or(|part| text.as_ref().is_some_and(|text| text.to_lowercase().contains(&part)))
     };
-    rows.iter().map(line).collect()
+    let makers = holds(&printer.maker, &args.maker) || holds(&printer.make, &args.maker);
+    let here = |network: &Network| printer.addresses.iter().any(|address| network.contains(*address));
+    makers && holds(&printer.model, &args.model) && (args.address.is_empty() || args.address.iter().any(here))
+}
+
+/// The configuration that a gateway with the same sources would have, or what is wrong with the arguments.
+fn configuration(args: &Args) -> Result<Config, Vec<String>> {
+    let mut value = match &args.config {
+        None => json!({}),
+        Some(file) => {
+            let text =
+                std::fs::read_to_string(file).map_err(|e| vec![format!("cannot read {}: {e}", file.display())])?;
+            serde_json::from_str(&text).map_err(|e| vec![format!("{} is not JSON: {e}", file.display())])?
+        }
+    };
+    let mut problems = Vec::new();
+    if args.mdns || args.no_mdns {
+        put(&mut value, "discovery", "mdns", json!(!args.no_mdns));
+    }
+    if args.loopback {
+        put(&mut value, "discovery", "loopback", json!(true));
+    }
+    if let Some(port) = args.mdns_port {
+        put(&mut value, "discovery", "mdnsPort", json!(port));
+    }
+    if let Some(port) = args.snmp_port {
+        put(&mut value, "snmp", "port", json!(port));
+    }
+    if !args.community.is_empty() || args.snmp_user.is_some() {
+        put(&mut value, "snmp", "communities", json!(args.community));
+    }
+    if let Some(user) = &args.snmp_user {
+        put(&mut value, "snmp", "users", json!([snmp_user(user, args, &mut problems)]));
+    }
+    if args.connected {
+        sweep(&mut value, "connected", json!(true));
+    }
+    if !args.sweep.is_empty() {
+        sweep(&mut value, "networks", args.sweep.iter().map(ToString::to_string).collect());
+    }
+    let mut places = Vec::new();
+    for place in &args.list {
+        match listed(place) {
+            Ok(more) => places.extend(more),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    add(&mut value, "printers", "list", places.into_iter().map(Value::from).collect());
+    let checked = config::check(&value);
+    match checked.config {
+        Ok(config) if problems.is_empty() => Ok(config),
+        Ok(_) => Err(problems),
+        Err(errors) => Err(problems.into_iter().chain(errors.iter().map(ToString::to_string)).collect()),
+    }
+}
+
+/// An SNMPv3 user in the configuration's form.
+fn snmp_user(name: &str, args: &Args, problems: &mut Vec<String>) -> Value {
+    let mut user = json!({ "name": name });
+    for (option, given, key, password) in [
+        ("--snmp-auth", &args.snmp_auth, "auth", "authPassword"),
+        ("--snmp-privacy", &args.snmp_privacy, "privacy", "privacyPassword"),
+    ] {
+        let Some(given) = given else { continue };
+        let Some((protocol, file)) = given.split_once(':') else {
+            problems.push(format!("{option} takes a protocol and a file: SHA256:/etc/printgate/password"));
+            continue;
+        };
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.into());
+        user[key] = json!(protocol);
+        user[password] = json!({ "secret": format!("file:{}", file.display()) });
+    }
+    user
+}
+
+/// One place, or those that a file holds: one on each line, `#` begins a comment.
+fn listed(place: &str) -> Result<Vec<String>, String> {
+    let path = Path::new(place);
+    if !path.exists() && looks_like_a_file(place) {
+        return Err(format!("--list {place}: there is no such file"));
+    }
+    if !path.is_file() {
+        return Ok(vec![place.to_owned()]);
+    }
+    let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if size > LIST_BYTES {
+        return Err(format!("{place} has {size} octets; a list has at most {LIST_BYTES}"));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {place}: {error}"))?;
+    let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+    Ok(lines.filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
+/// A path or a name with the extension of a list: nothing that could be a host.
+fn looks_like_a_file(place: &str) -> bool {
+    let extension = Path::new(place).extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let lists = ["txt", "csv", "list", "lst", "conf", "cfg", "json", "tsv"];
+    !place.contains("://") && (place.contains('/') || lists.contains(&extension.as_str()))
+}
+
+fn put(value: &mut Value, section: &str, key: &str, inner: Value) {
+    if let Value::Object(root) = value
+        && let Value::Object(section) = root.entry(section).or_insert_with(|| json!({}))
+    {
+        section.insert(key.to_owned(), inner);
+    }
+}
+
+fn sweep(value: &mut Value, key: &str, inner: Value) {
+    let mut section = value.pointer("/discovery/sweep").cloned().unwrap_or_else(|| json!({}));
+    // What is no object is told as an error of the configuration.
+    if let Value::Object(fields) = &mut section {
+        fields.insert(key.to_owned(), inner);
+    }
+    put(value, "discovery", "sweep", section);
+}
+
+fn add(value: &mut Value, section: &str, key: &str, more: Vec<Value>) {
+    if more.is_empty() {
+        return;
+    }
+    if let Value::Object(root) = value
+        && let Value::Object(section) = root.entry(section).or_insert_with(|| json!({}))
+        && let Value::Array(all) = section.entry(key).or_insert_with(|| json!([]))
+    {
+        all.extend(more);
+    }
+}
+
+/// Printers that a gateway knows; those that it is told to leave alone also by what was seen of them.
+#[derive(Debug, Default)]
+struct Known {
+    ids: BTreeSet<String>,
+    serials: BTreeSet<String>,
+    addresses: BTreeSet<IpAddr>,
+}
+
+impl Known {
+    fn knows(&self, printer: &Shown) -> bool {
+        self.ids.contains(printer.id.as_deref().unwrap_or_default())
+            || printer.serial.as_ref().is_some_and(|serial| self.serials.contains(serial))
+            || printer.addresses.iter().any(|address| self.addresses.contains(address))
+    }
+}
+
+/// The ids that the gateway running here knows, also of printers that it is told to leave alone.
+async fn known(args: &Args) -> Result<Known, crate::console::client::ClientError> {
+    #[derive(serde::Deserialize)]
+    struct All {
+        printers: Vec<api::Printer>,
+    }
+    let ask = super::ask::Ask::of(args.work_dir.clone());
+    let all: All = ask.get("/v1/printers").await?;
+    let away: api::AllPutAway = ask.get("/v1/put-away").await?;
+    let known = all.printers.into_iter().flat_map(|printer| printer.aliases.into_iter().chain([printer.id]));
+    let mut known = Known { ids: known.collect(), ..Known::default() };
+    for one in away.put_away {
+        known.ids.insert(one.id);
+        match one.serial {
+            Some(serial) => drop(known.serials.insert(serial)),
+            // Nobody asked it who it is.
+            None => known.addresses.extend(one.addresses.iter().filter_map(|address| address.parse::<IpAddr>().ok())),
+        }
+    }
+    Ok(known)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::sighting::Evidence;
+    use crate::config::Text;
+    use clap::Parser;
 
-    fn seen(name: &str, kind: EndpointKind, uuid: Option<&str>) -> Sighting {
-        let addresses = vec!["10.0.0.9".parse().unwrap()];
-        let host = "p.local".to_owned();
-        let endpoint =
-            Endpoint { kind, host: host.clone(), addresses, scope_id: 0, port: 631, path: "/ipp/print".into() };
-        let evidence = Evidence { make: Some("Acme".into()), uuid: uuid.map(String::from), ..Evidence::default() };
-        let key = format!("{name}.{kind:?}");
-        Sighting { key, name: name.into(), host, endpoint, priority: 50, evidence, location: None, formats: vec![] }
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn configured(arguments: &[&str]) -> Result<Config, Vec<String>> {
+        configuration(&Line::parse_from([&["discover"], arguments].concat()).args)
     }
 
     #[test]
-    fn one_row_for_each_printer_with_the_best_way_first() {
-        let printers = group(vec![
-            seen("B", EndpointKind::Ipp, None),
-            seen("A", EndpointKind::Ipp, Some("u-1")),
-            seen("A", EndpointKind::Ipps, None),
-        ]);
+    fn arguments_become_a_configuration() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("places");
+        std::fs::write(&file, "# the old ones\n10.0.0.8\n\nsocket://10.0.0.9 # upstairs\n").unwrap();
+        let config = configured(&[
+            "--no-mdns",
+            "--list",
+            file.to_str().unwrap(),
+            "--list",
+            "lpd://old/q",
+            "--community",
+            "office",
+            "--snmp-user",
+            "monitor",
+            "--snmp-auth",
+            "SHA256:/etc/pw",
+        ])
+        .unwrap();
+        assert!(!config.mdns);
+        let hosts: Vec<&str> = config.printer_list.iter().map(|printer| printer.host.as_str()).collect();
+        assert_eq!(hosts, ["10.0.0.8", "10.0.0.9", "old"]);
+        assert!(matches!(&config.snmp.communities[..], [Text::Plain(name)] if name == "office"));
+        assert_eq!(config.snmp.users[0].auth.as_ref().unwrap().0, "SHA256");
+        assert!(configured(&[]).unwrap().mdns);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told() {
+        let told = configured(&["--list", "http://x", "--snmp-user", "m", "--snmp-auth", "SHA256"]).unwrap_err();
+        assert_eq!(told.len(), 2, "{told:?}");
+        assert!(told[0].starts_with("--snmp-auth") && told[1].starts_with("printers.list[0].uri"), "{told:?}");
+        for missing in ["./places", "places.txt", "/tmp/nowhere/at.all"] {
+            let told = configured(&["--list", missing]).unwrap_err();
+            assert!(told[0].contains("no such file"), "{told:?}");
+        }
+        assert!(configured(&["--list", "printer.local"]).is_ok());
         assert_eq!(
-            table(&printers),
-            "NAME  MAKE  MODEL  ADDRESS   URI                       UUID\n\
-             A     Acme  -      10.0.0.9  ipps://p.local/ipp/print  u-1\n\
-             B     Acme  -      10.0.0.9  ipp://p.local/ipp/print   -\n"
+            on_the_command_line(&configured(&["--sweep", "127.1.0.0/24"]).unwrap_err()[0]),
+            "; here: --loopback"
         );
-        let value: serde_json::Value = serde_json::from_str(&json(&printers).unwrap()).unwrap();
-        assert_eq!(value["printers"][0]["endpoints"][1]["uri"], "ipp://p.local/ipp/print");
-        assert_eq!(table(&[]), "no printers found\n");
+        assert!(on_the_command_line(&configured(&["--sweep", "10.0.0.0/15"]).unwrap_err()[0]).contains("--config"));
+        assert!(configured(&["--config", "/nowhere"]).unwrap_err()[0].contains("/nowhere"));
+        assert!(Line::try_parse_from(["discover", "--address", "10.0.0.0/99"]).is_err());
     }
 }

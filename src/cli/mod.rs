@@ -128,6 +128,18 @@ pub fn main(cli: Cli) -> ExitCode {
     }
 }
 
+/// Writes to standard output. That nobody reads it to its end (`| head`) is no failure; anything else is.
+fn print(text: &str) -> anyhow::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("cannot write to standard output"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Starts logging to standard error: `PRINTGATE_LOG` (an `EnvFilter` expression) over `default`; JSON lines when asked.
 pub fn start_logging(default: &str, json: bool) {
     use tracing_subscriber::EnvFilter;

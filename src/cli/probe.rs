@@ -56,7 +56,7 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn run(args: Args) -> anyhow::Result<Exit> {
-    super::start_logging("warn,async_snmp=error", false);
+    super::start_logging("warn,async_snmp=off", false);
     let scheme = args.printer.split_once("://").filter(|(scheme, _)| scheme.eq_ignore_ascii_case("snmp"));
     if let Some((_, authority)) = scheme {
         return snmp::run(authority, args.community, Duration::from_secs(args.timeout), args.json).await;
@@ -121,6 +121,8 @@ struct AttemptFailure {
 }
 
 /// Paths under which printers speak IPP, most usual first.
+/// Longest wait for the addresses of a name.
+const LOOK_UP: Duration = Duration::from_secs(10);
 const PATHS: [&str; 4] = ["/ipp/print", "/ipp", "/ipp/printer", "/"];
 
 /// What to ask for beyond a poll.
@@ -230,7 +232,9 @@ async fn look_up(host: &str, port: u16) -> std::io::Result<Vec<IpAddr>> {
     if let Ok(address) = host.parse() {
         return Ok(vec![address]);
     }
-    let addresses: Vec<IpAddr> = tokio::net::lookup_host((host, port)).await?.map(|address| address.ip()).collect();
+    let found = tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((host, port))).await;
+    let found = found.map_err(|_| std::io::Error::other(format!("no answer within {} s", LOOK_UP.as_secs())))??;
+    let addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
     if addresses.is_empty() { Err(std::io::Error::other("the name has no address")) } else { Ok(addresses) }
 }
 
@@ -296,8 +300,7 @@ fn offered(printer: &Group) -> Vec<Offered> {
 }
 
 fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
-    Ok(())
+    super::print(&(serde_json::to_string_pretty(value)? + "\n"))
 }
 
 /// Lines of a name and a value.
@@ -341,7 +344,7 @@ fn observation_rows(o: &Observation, row: &mut Row) {
     row.add("Model", text(&o.evidence.model));
     row.add("Serial", text(&o.evidence.serial));
     row.add("UUID", text(&o.evidence.uuid));
-    row.add("MAC", text(&o.evidence.mac));
+    row.add("MAC", o.evidence.macs.join(", "));
     row.add("Location", text(&o.location));
     row.add("Firmware", text(&o.firmware));
     row.add("State", state(o));

@@ -24,7 +24,7 @@ pub struct Args {
 /// Runs the command.
 pub async fn run(args: Args) -> anyhow::Result<Exit> {
     // The SNMP library warns of every datagram that is not as it should be: what matters of it is in our own words.
-    super::start_logging("info,async_snmp=error", args.json);
+    super::start_logging("info,async_snmp=off", args.json);
     let ipc = match IpcSettings::from_env(|name| std::env::var(name).ok()) {
         Ok(ipc) => ipc,
         Err(error) => {

@@ -1,6 +1,7 @@
 //! `printgate simulate`: simulated printers until a signal comes; with `--control`, orders to those that run already.
 
 use super::Exit;
+use super::table::Table;
 use crate::simulate::{
     BasicAuth, Fault, History, Interfaces, Mdns, Office, OfficeConfig, Order, PrinterSpec, Script, SimulateError,
     UnknownFault, ask, printers_of, profiles, snmp,
@@ -348,19 +349,11 @@ fn show(office: &Office, args: &Args) {
         println!("{}", json!({"event": "ready", "dir": args.dir, "control": control, "printers": printers}));
         return;
     }
-    let rows: Vec<[String; 5]> = printers
-        .into_iter()
-        .map(|p| [p.name, p.uris.unwrap_or(p.uri), p.uuid, p.serial, p.files.display().to_string()])
-        .collect();
-    let head = ["NAME", "URI", "UUID", "SERIAL", "FILES"].map(str::to_owned);
-    let width = |column: usize| {
-        rows.iter().chain([&head]).filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    for row in [&head].into_iter().chain(&rows) {
-        let line: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        println!("{}", line.join("  ").trim_end());
+    let mut table = Table::new(&["NAME", "URI", "UUID", "SERIAL", "FILES"]);
+    for p in printers {
+        table.row([p.name, p.uris.unwrap_or(p.uri), p.uuid, p.serial, p.files.display().to_string()]);
     }
+    print!("{}", table.render());
     if let Some(control) = control {
         println!("\nFaults while it runs: printgate simulate --control {} Reception out-of-paper", args.dir.display());
         println!("or JSON lines to {} (for example {EXAMPLE})", control.display());

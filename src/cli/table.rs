@@ -3,6 +3,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+/// Longest cell that others stand behind, characters. JSON has what is clipped as a whole.
+const MAX_CELL: usize = 72;
+
 /// A table with a head; columns are as wide as their widest cell.
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
@@ -14,7 +17,10 @@ impl Table {
     }
 
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().map(|cell| plain(&cell)).collect());
+        let mut cells: Vec<String> = cells.into_iter().map(|cell| plain(&cell)).collect();
+        let last = cells.len().saturating_sub(1);
+        cells.iter_mut().take(last).for_each(clip);
+        self.rows.push(cells);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -34,6 +40,14 @@ impl Table {
             cells.join("  ").trim_end().to_owned() + "\n"
         };
         self.rows.iter().map(line).collect()
+    }
+}
+
+/// Cuts what would make a column wider than a terminal.
+fn clip(cell: &mut String) {
+    if let Some((end, _)) = cell.char_indices().nth(MAX_CELL) {
+        let keep = cell.get(..end).unwrap_or_default().chars().take(MAX_CELL - 1);
+        *cell = keep.chain(['…']).collect();
     }
 }
 
@@ -92,6 +106,16 @@ mod tests {
         assert!(table.is_empty());
         table.row(["wide cell".to_owned(), "\u{1b}[31mred\u{202e}".to_owned()]);
         assert_eq!(table.render(), "A          LONGER\nwide cell  ?[31mred?\n");
+    }
+
+    #[test]
+    fn a_long_cell_is_clipped_where_others_stand_behind_it() {
+        let mut table = Table::new(&["URI", "SEEN"]);
+        table.row(["ü".repeat(500), "z".repeat(100)]);
+        table.row(["x".repeat(MAX_CELL), "now".to_owned()]);
+        let lines: Vec<String> = table.render().lines().map(str::to_owned).collect();
+        assert_eq!(lines[1], format!("{}…  {}", "ü".repeat(MAX_CELL - 1), "z".repeat(100)));
+        assert_eq!(lines[2], format!("{}  now", "x".repeat(MAX_CELL)));
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub use reports::{
     Pages, PrinterCounts, PrinterReport, Telemetry, TelemetryRecord, UnservedPrinter, UnservedPrinters,
     telemetry_batches,
 };
-pub use shadow::{ShadowAccepted, ShadowRejected, ShadowState, ShadowUpdate};
+pub use shadow::{NotBoolean, ShadowAccepted, ShadowDelta, ShadowRejected, ShadowState, ShadowUpdate};
 pub use ticket::{ColorMode, DocumentSource, OnOutage, S3Object, Ticket, TicketDocument, TicketOptions};
 pub use topics::{Inbound, Topics};
 

@@ -5,6 +5,9 @@
 //! `/ipp/print`. `formats` say which documents an AppSocket or LPD printer takes; `application/vnd.hp-pjl` among them says
 //! that it speaks PJL.
 //!
+//! An entry may also be a bare address or host name (`"10.0.0.9"`, or `{"uri": "10.0.0.9", "name": …}`): then it is asked over
+//! SNMP and IPP who it is and how it is printed to.
+//!
 //! Credentials are for printers that ask for HTTP Basic authentication over IPP. The password is not in the configuration:
 //! `secret` points to it.
 
@@ -26,7 +29,7 @@ const FORMATS_MAX: usize = 50;
 /// A printer named by hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedPrinter {
-    /// The URI's scheme.
+    /// The URI's scheme; `Snmp` for a bare address or host name, which is asked how it is printed to.
     pub kind: EndpointKind,
     /// Host name, or address literal without brackets.
     pub host: String,
@@ -36,6 +39,8 @@ pub struct ListedPrinter {
     pub path: String,
     /// What a person calls it; the host where nothing is said.
     pub name: String,
+    /// Whether the name was given, and so is the one to show.
+    pub named: bool,
     /// Document formats, lower case.
     pub formats: Vec<String>,
 }
@@ -56,9 +61,9 @@ pub struct PrinterCredentials {
 impl Reader {
     pub(super) fn listed_printers(&mut self, at: &Section<'_>, key: &str, target: &mut Vec<ListedPrinter>) {
         let mut parsed: Vec<ListedPrinter> = Vec::new();
-        for (path, fields) in self.entries(at, key, &["uri", "name", "formats"]) {
-            let place =
-                fields.get("uri").and_then(Value::as_str).ok_or("is missing: socket://10.0.0.9 for example".into());
+        for (path, fields) in self.list_entries(at, key) {
+            let missing = "is missing: socket://10.0.0.9 or 10.0.0.9 for example";
+            let place = fields.get("uri").and_then(Value::as_str).ok_or(missing.into());
             let place = place.and_then(place_of);
             let (kind, host, port, path_part) = match place {
                 Ok(place) => place,
@@ -67,9 +72,17 @@ impl Reader {
                     continue;
                 }
             };
-            let name = self.entry_text(&path, &fields, "name").unwrap_or_else(|| host.clone());
+            let name = self.entry_text(&path, &fields, "name");
+            let named = name.is_some();
+            let name = name.unwrap_or_else(|| host.clone());
             let formats = self.formats(&path, &fields);
-            let printer = ListedPrinter { kind, host, port, path: path_part, name, formats };
+            if kind == EndpointKind::Snmp && !formats.is_empty() {
+                self.error(
+                    format!("{path}.formats"),
+                    "are for socket:// and lpd://; an address alone is asked for them",
+                );
+            }
+            let printer = ListedPrinter { kind, host, port, path: path_part, name, named, formats };
             let same = |other: &ListedPrinter| {
                 let place = |p: &ListedPrinter| (p.kind, p.host.to_ascii_lowercase(), p.port, p.path.clone());
                 place(other) == place(&printer)
@@ -118,8 +131,21 @@ impl Reader {
         *target = parsed;
     }
 
+    /// The entries of the list of printers; a text is an entry with that as its `uri`.
+    fn list_entries(&mut self, at: &Section<'_>, key: &str) -> Vec<(String, Map<String, Value>)> {
+        let known = ["uri", "name", "formats"];
+        let Some(Value::Array(items)) = at.get(key) else { return self.entries(at, key, &known) };
+        let object = |item: &Value| match item {
+            Value::String(_) => Value::Object(Map::from_iter([("uri".to_owned(), item.clone())])),
+            other => other.clone(),
+        };
+        let items: Vec<Value> = items.iter().map(object).collect();
+        let whole = Map::from_iter([(key.to_owned(), Value::Array(items))]);
+        self.entries(&Section { name: at.name, fields: Some(&whole) }, key, &known)
+    }
+
     /// The objects of a list, each with its path; what is none is an error.
-    fn entries(&mut self, at: &Section<'_>, key: &str, known: &[&str]) -> Vec<(String, Map<String, Value>)> {
+    pub(super) fn entries(&mut self, at: &Section<'_>, key: &str, known: &[&str]) -> Vec<(String, Map<String, Value>)> {
         let items = match at.get(key) {
             None => return Vec::new(),
             Some(Value::Array(items)) => items,
@@ -145,7 +171,7 @@ impl Reader {
         entries
     }
 
-    fn entry_text(&mut self, path: &str, fields: &Map<String, Value>, key: &str) -> Option<String> {
+    pub(super) fn entry_text(&mut self, path: &str, fields: &Map<String, Value>, key: &str) -> Option<String> {
         match fields.get(key) {
             None | Some(Value::Null) => None,
             Some(Value::String(text))
@@ -194,9 +220,18 @@ fn is_media_type(text: &str) -> bool {
     text.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype))
 }
 
-/// Protocol, host, port and path of a printer's URI.
-fn place_of(text: &str) -> Result<(EndpointKind, String, u16, String), String> {
-    let forms = "socket://HOST, lpd://HOST/QUEUE, ipp://HOST/PATH or ipps://HOST/PATH";
+/// Protocol, host, port and path of a printer's URI; of an address or host name alone, where it is asked over SNMP.
+pub(crate) fn place_of(text: &str) -> Result<(EndpointKind, String, u16, String), String> {
+    let forms = "socket://HOST, lpd://HOST/QUEUE, ipp://HOST/PATH, ipps://HOST/PATH or HOST";
+    let text = text.trim();
+    if !text.contains("://") {
+        let bare = text.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(text);
+        if !is_host(bare) {
+            return Err(format!("must be {forms}"));
+        }
+        let kind = EndpointKind::Snmp;
+        return Ok((kind, bare.to_ascii_lowercase(), kind.default_port(), String::new()));
+    }
     let url = Url::parse(text.trim()).map_err(|error| format!("is no URI ({error}); right would be {forms}"))?;
     let kind = match url.scheme() {
         "socket" => EndpointKind::AppSocket,
@@ -213,10 +248,7 @@ fn place_of(text: &str) -> Result<(EndpointKind, String, u16, String), String> {
     }
     let host = url.host_str().unwrap_or_default();
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    let name = (1..=253).contains(&bare.len())
-        && bare.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
-        && !bare.starts_with(['.', '-']);
-    if !name && bare.parse::<IpAddr>().is_err() {
+    if !is_host(bare) {
         return Err("must name a host or an address".into());
     }
     let port = url.port().unwrap_or(kind.default_port());
@@ -227,8 +259,10 @@ fn place_of(text: &str) -> Result<(EndpointKind, String, u16, String), String> {
         return Err(format!("port {port} is a print port: no IPP is spoken there; use socket:// or lpd://"));
     }
     let path = match (kind, url.path().trim_matches('/')) {
-        (EndpointKind::AppSocket, "") => String::new(),
-        (EndpointKind::AppSocket, _) => return Err("must not have a path: AppSocket has no queues".into()),
+        (EndpointKind::AppSocket | EndpointKind::Snmp, "") => String::new(),
+        (EndpointKind::AppSocket | EndpointKind::Snmp, _) => {
+            return Err("must not have a path: AppSocket has no queues".into());
+        }
         (EndpointKind::Lpd, "") => "/auto".into(),
         (EndpointKind::Lpd, queue) if queue.contains('/') => return Err("must name one queue".into()),
         (EndpointKind::Ipp | EndpointKind::Ipps, "") => "/ipp/print".into(),
@@ -238,6 +272,14 @@ fn place_of(text: &str) -> Result<(EndpointKind, String, u16, String), String> {
         return Err(format!("must have a path of at most {TEXT_MAX} characters"));
     }
     Ok((kind, bare.to_ascii_lowercase(), port, path))
+}
+
+fn is_host(text: &str) -> bool {
+    let name = (1..=253).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        && !text.starts_with(['.', '-'])
+        && !text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    name || text.parse::<IpAddr>().is_ok()
 }
 
 #[cfg(test)]
@@ -255,13 +297,18 @@ mod tests {
             ("lpd://old", (EndpointKind::Lpd, "old", 515, "/auto")),
             ("ipp://old", (EndpointKind::Ipp, "old", 631, "/ipp/print")),
             ("ipps://old:443/printers/a", (EndpointKind::Ipps, "old", 443, "/printers/a")),
+            ("10.0.0.9", (EndpointKind::Snmp, "10.0.0.9", 161, "")),
+            ("[fd00::9]", (EndpointKind::Snmp, "fd00::9", 161, "")),
+            ("Laser.office", (EndpointKind::Snmp, "laser.office", 161, "")),
         ] {
             let (kind, host, port, path) = place_of(uri).unwrap();
             assert_eq!((kind, host.as_str(), port, path.as_str()), wanted, "{uri}");
         }
         for bad in [
             "",
-            "10.0.0.9",
+            "10.0.0",
+            "10.0.0.9:9100",
+            "a b",
             "http://10.0.0.9/",
             "socket://",
             "socket://a b",
@@ -287,6 +334,7 @@ mod tests {
         }});
         let config = check(&value).config.unwrap();
         let [printer] = &config.printer_list[..] else { panic!("not one") };
+        assert!(printer.named);
         assert_eq!(
             (printer.name.as_str(), &printer.formats[..]),
             ("Old laser", &["application/vnd.hp-pcl".to_owned()][..])

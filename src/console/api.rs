@@ -1,5 +1,8 @@
 //! What the control socket answers, as types that both sides share. Keys are camelCase; times are RFC 3339 in UTC.
 
+use crate::cloud::wire::{Configuration, PrinterCounts};
+use crate::domain::outbox::Progress;
+use crate::domain::registry::{Duplicate, Join};
 use crate::domain::state::{Counters, Source, Supply, Tray};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -21,63 +24,137 @@ pub struct Status {
     /// `starting` until everything runs, then `running`.
     pub state: String,
     /// The way to the cloud.
-    pub cloud: Cloud,
+    pub cloud: Progress,
     /// The configuration.
-    pub config: Config,
+    pub config: Configuration,
     /// Printers by what is known of them.
     pub printers: PrinterCounts,
     /// Jobs by state.
     pub jobs: BTreeMap<String, u64>,
     /// What waits for the cloud.
     pub outbox: OutboxTotals,
+    /// The search for printers.
+    #[serde(default)]
+    pub discovery: Discovery,
 }
 
-/// The way to the cloud.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// The search for printers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Discovery {
+    /// What is heard over mDNS; absent where it is not listened to.
+    pub mdns: Option<Mdns>,
+    /// The SNMP sweep; absent where no network is swept.
+    pub sweep: Option<Sweep>,
+    /// Entries of the list of printers.
+    pub listed: u64,
+    /// Devices that wait until it is known who they are.
+    pub quarantined: u64,
+    /// Printers that wait for approval.
+    pub pending: u64,
+    /// Printers that an administrator ignores or retired.
+    pub put_away: u64,
+    /// Sightings that were not taken since the start.
+    pub refused: u64,
+    /// Pairs of printers that may be one.
+    pub duplicates: u64,
+}
+
+/// mDNS.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Mdns {
+    /// `starting`, `searching` or `failed`.
+    pub health: String,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// Services known now.
+    pub instances: u64,
+    /// Services resolved, each time.
+    pub resolved: u64,
+    /// Sightings reported.
+    pub reported: u64,
+    /// Services left out because too many are announced.
+    pub overflow: u64,
+    /// Starts of the engine.
+    pub starts: u64,
+    /// Announcements that became no sighting, by reason.
+    pub ignored: BTreeMap<String, u64>,
+}
+
+/// The SNMP sweep.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Sweep {
+    /// `sweeping` or `resting`.
+    pub state: String,
+    /// Networks that are swept.
+    pub networks: Vec<String>,
+    /// Which pass it is, from 1.
+    pub pass: u64,
+    /// Of how many, as far as is known.
+    pub passes: u64,
+    /// Addresses asked in this pass.
+    pub asked: u64,
+    /// Addresses to ask.
+    pub addresses: u64,
+    /// Agents that answered.
+    pub answered: u64,
+    /// Printers among them.
+    pub printers: u64,
+    /// Agents that are no printers.
+    pub not_printers: u64,
+    /// Agents that take none of the logins.
+    pub no_login: u64,
+    /// Requests a second, as they may go now.
+    pub rate: u64,
+    /// Sweeps done.
+    pub sweeps: u64,
+    /// Seconds until this sweep is done, estimated.
+    pub seconds_left: Option<u64>,
+    /// When the next one begins.
+    pub next: Option<Timestamp>,
+    /// Why the last one was not done, or what of it was left out.
+    pub trouble: Option<String>,
+    /// Datagrams that were ignored, by reason.
+    pub ignored: BTreeMap<String, u64>,
+}
+
+/// Printers that an administrator put away, and devices that were never taken in because of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Cloud {
-    /// The nucleus is connected and took our subscriptions. Whether the cloud hears us, only `heardAt` tells.
-    pub linked: bool,
-    /// When the cloud's side was last heard.
-    pub heard_at: Option<Timestamp>,
-    /// Messages on their way.
-    pub on_their_way: usize,
-    /// How many may be on their way at once.
-    pub window: usize,
-    /// Shadow updates on their way.
-    pub shadows_on_their_way: usize,
-    /// Messages a second at most.
-    pub messages_per_second: u32,
-    /// Messages confirmed by their echo since the start.
-    pub confirmed: u64,
-    /// Messages sent again since the start.
-    pub resent: u64,
-    /// Echoes that were none.
-    pub forged: u64,
-    /// Commands dropped because the job book did not keep up.
-    pub dropped_commands: u64,
+pub struct AllPutAway {
+    /// By id.
+    pub put_away: Vec<PutAway>,
 }
 
-/// The configuration in force.
+/// One of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Config {
-    /// The deployed one is in force; otherwise the last good one is.
-    pub valid: bool,
-    /// Why it is not.
-    pub errors: Vec<String>,
+#[serde(rename_all = "camelCase", default)]
+pub struct PutAway {
+    /// Its id, or the one that it would have.
+    pub id: String,
+    /// `ignored` or `retired`.
+    pub why: String,
+    /// Its name; empty where nothing was seen of it since the start.
+    pub name: String,
+    /// Maker and model.
+    pub make_and_model: String,
+    /// Serial number.
+    pub serial: Option<String>,
+    /// `printer-uuid`.
+    pub uuid: Option<String>,
+    /// Addresses of its network cards.
+    pub macs: Vec<String>,
+    /// Where it was seen.
+    pub addresses: Vec<String>,
 }
 
-/// Printers by what is known of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PrinterCounts {
-    /// All.
-    pub known: u64,
-    /// They answer.
-    pub online: u64,
-    /// They do not.
-    pub offline: u64,
-    /// Not asked yet, or not answered just now.
-    pub unknown: u64,
+/// Printers that may be one.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Duplicates {
+    /// Pairs.
+    pub duplicates: Vec<Duplicate>,
 }
 
 /// What waits for the cloud, summed up.
@@ -105,6 +182,9 @@ pub struct Printer {
     pub id: String,
     /// The name a person sees.
     pub name: String,
+    /// `adopted`, or `pending`: it waits for approval.
+    #[serde(default)]
+    pub standing: String,
     /// Maker and model.
     pub make_and_model: String,
     /// Where it stands.
@@ -149,8 +229,9 @@ pub struct PrinterDetail {
     pub serial: Option<String>,
     /// `printer-uuid`.
     pub uuid: Option<String>,
-    /// Network card address.
-    pub mac: Option<String>,
+    /// Addresses of its network cards.
+    #[serde(default)]
+    pub macs: Vec<String>,
     /// Firmware version.
     pub firmware: Option<String>,
     /// When it got its id.
@@ -170,6 +251,64 @@ pub struct PrinterDetail {
     pub sources: BTreeMap<String, Source>,
     /// Its latest jobs, newest first.
     pub jobs: Vec<Job>,
+}
+
+/// Why a printer is who it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Why {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// `adopted`, `pending`, `ignored` or `retired`.
+    pub standing: String,
+    /// Why what belongs to it belongs to it, oldest first.
+    pub joins: Vec<Join>,
+    /// Everything by which it was ever known.
+    pub known: Known,
+    /// Where it was seen.
+    pub places: Vec<Place>,
+    /// Printers that may be this one.
+    pub duplicates: Vec<Duplicate>,
+}
+
+/// Everything by which a printer was ever known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Known {
+    /// Its id, and those merged into it.
+    pub ids: Vec<String>,
+    /// Serial numbers.
+    pub serials: Vec<String>,
+    /// UUIDs.
+    pub uuids: Vec<String>,
+    /// Addresses of its network cards.
+    pub macs: Vec<String>,
+    /// Host names.
+    pub hosts: Vec<String>,
+    /// Network addresses.
+    pub addresses: Vec<String>,
+}
+
+/// Where a printer was seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Place {
+    /// How its source names it.
+    pub key: String,
+    /// `mdns`, `snmp`, `list`.
+    pub source: String,
+    /// The URI.
+    pub uri: String,
+    /// Host name.
+    pub host: String,
+    /// Addresses.
+    pub addresses: Vec<String>,
+    /// When it was last seen.
+    pub last_seen: Timestamp,
+    /// No longer announced.
+    pub lost: bool,
 }
 
 /// One job in a list.
@@ -241,7 +380,7 @@ pub struct Outbox {
     #[serde(flatten)]
     pub totals: OutboxTotals,
     /// The way to the cloud.
-    pub cloud: Cloud,
+    pub cloud: Progress,
     /// By class: `job`, `event`, `status`, `telemetry`, `gateway`.
     pub classes: BTreeMap<String, ClassDepth>,
     /// What is set aside, oldest first, at most 100.

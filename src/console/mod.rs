@@ -27,7 +27,10 @@ pub mod api;
 pub mod client;
 mod peer;
 mod server;
+mod why;
 
+#[cfg(feature = "lab")]
+pub(crate) use server::bind;
 pub use server::{Console, Live};
 
 use std::time::Duration;

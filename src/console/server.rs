@@ -1,8 +1,10 @@
 //! The server of the control socket.
 
 use super::{CONVERSATION, HEAD, MAX_CONNECTIONS, MAX_ROWS, SOCKET, api, peer};
+use crate::cloud::wire::{Configuration, JobStatus, PrinterCounts};
 use crate::domain::ids::{GatewayName, JobId};
-use crate::domain::job::{self, Job};
+use crate::domain::job::Job;
+use crate::domain::outbox::Progress;
 use crate::domain::registry;
 use crate::domain::state::{Picture, PrinterState, Source};
 use crate::store::gateway::GatewayStore;
@@ -19,7 +21,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -43,9 +45,17 @@ pub struct Live {
     /// Its printers, by id.
     pub printers: Box<dyn Fn() -> Vec<api::Printer> + Send + Sync>,
     /// The way to the cloud.
-    pub cloud: Box<dyn Fn() -> api::Cloud + Send + Sync>,
+    pub cloud: Box<dyn Fn() -> Progress + Send + Sync>,
     /// The configuration.
-    pub config: Box<dyn Fn() -> api::Config + Send + Sync>,
+    pub config: Box<dyn Fn() -> Configuration + Send + Sync>,
+    /// Its printers by what is known of them.
+    pub counts: Box<dyn Fn() -> PrinterCounts + Send + Sync>,
+    /// The search for printers.
+    pub discovery: Box<dyn Fn() -> api::Discovery + Send + Sync>,
+    /// Printers that were put away.
+    pub put_away: Box<dyn Fn() -> Vec<api::PutAway> + Send + Sync>,
+    /// Printers that may be one.
+    pub duplicates: Box<dyn Fn() -> Vec<registry::Duplicate> + Send + Sync>,
 }
 
 /// What the control socket tells of.
@@ -113,14 +123,14 @@ impl Console {
     }
 }
 
-/// Binds the socket; one left over by a gateway that was killed is replaced.
-fn bind(path: &std::path::Path) -> std::io::Result<UnixListener> {
+/// Binds a control socket with mode 0660; one left over by a process that was killed is replaced, anything else that
+/// stands there is not.
+pub(crate) fn bind(path: &std::path::Path) -> std::io::Result<UnixListener> {
     if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(std::io::Error::new(std::io::ErrorKind::AddrInUse, "another gateway runs in this work directory"));
+        return Err(std::io::Error::new(std::io::ErrorKind::AddrInUse, "another process serves this directory"));
     }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-        _ => {}
+    if std::fs::symlink_metadata(path).is_ok_and(|there| there.file_type().is_socket()) {
+        std::fs::remove_file(path)?;
     }
     let listener = UnixListener::bind(path)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))?;
@@ -148,6 +158,9 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/printers", get(printers))
         .route("/v1/printers/{id}", get(printer))
+        .route("/v1/printers/{id}/why", get(why))
+        .route("/v1/put-away", get(all_put_away))
+        .route("/v1/duplicates", get(duplicates))
         .route("/v1/jobs", get(jobs))
         .route("/v1/jobs/{id}", get(job_detail))
         .route("/v1/outbox", get(outbox))
@@ -194,7 +207,7 @@ impl Shared {
         self.live().map(|live| (live.printers)()).unwrap_or_default()
     }
 
-    fn cloud(&self) -> api::Cloud {
+    fn cloud(&self) -> Progress {
         self.live().map(|live| (live.cloud)()).unwrap_or_default()
     }
 
@@ -209,13 +222,41 @@ impl Shared {
         named.next().filter(|_| named.next().is_none()).cloned()
     }
 
+    fn put_away(&self) -> Vec<api::PutAway> {
+        self.live().map(|live| (live.put_away)()).unwrap_or_default()
+    }
+
+    /// The one that was put away with this id, or alone bears this name.
+    fn find_put_away(&self, wanted: &str) -> Option<api::PutAway> {
+        let all = self.put_away();
+        if let Some(found) = all.iter().find(|one| one.id == wanted) {
+            return Some(found.clone());
+        }
+        let mut named = all.iter().filter(|one| one.name.to_lowercase() == wanted.to_lowercase());
+        named.next().filter(|_| named.next().is_none()).cloned()
+    }
+
+    /// No printer that is in use is called so.
+    fn unknown_printer(&self, id: &str) -> Refusal {
+        if let Some(one) = self.find_put_away(id) {
+            let message = format!(
+                "`{id}` ({}) is {}: `printgate printers {} --why` says what is known of it",
+                one.id, one.why, one.id
+            );
+            return failure(StatusCode::NOT_FOUND, "printer-put-away", message);
+        }
+        let message =
+            format!("no printer has the id `{id}` (or alone bears that name); `printgate printers` lists them");
+        failure(StatusCode::NOT_FOUND, "unknown-printer", message)
+    }
+
     async fn totals(&self) -> Result<api::OutboxTotals, StoreError> {
-        let (jobs, others) = (self.jobs.depth().await?, self.store.depth().await?);
+        let both = self.jobs.depth().await? + self.store.depth().await?;
         Ok(api::OutboxTotals {
-            depth: jobs.rows + others.rows,
-            bytes: jobs.bytes + others.bytes,
-            oldest: [jobs.oldest, others.oldest].into_iter().flatten().min().and_then(at),
-            wedged: jobs.wedged + others.wedged,
+            depth: both.rows,
+            bytes: both.bytes,
+            oldest: both.oldest.and_then(at),
+            wedged: both.wedged,
             dropped: self.store.dropped().await?,
             shadows: self.store.shadows_waiting().await?,
         })
@@ -223,15 +264,6 @@ impl Shared {
 }
 
 async fn status(State(shared): Shown) -> Answer<api::Status> {
-    let mut printers = api::PrinterCounts::default();
-    for printer in shared.printers() {
-        printers.known += 1;
-        match printer.status.as_str() {
-            "offline" => printers.offline += 1,
-            "unknown" => printers.unknown += 1,
-            _ => printers.online += 1,
-        }
-    }
     let live = shared.live();
     Ok(Json(api::Status {
         gateway: shared.gateway.to_string(),
@@ -240,15 +272,44 @@ async fn status(State(shared): Shown) -> Answer<api::Status> {
         started_at: shared.started_at,
         state: if live.is_some() { "running" } else { "starting" }.to_owned(),
         cloud: shared.cloud(),
-        config: live.map(|live| (live.config)()).unwrap_or_default(),
-        printers,
+        config: live.as_ref().map(|live| (live.config)()).unwrap_or_default(),
+        printers: live.as_ref().map(|live| (live.counts)()).unwrap_or_default(),
         jobs: shared.jobs.counts().await.map_err(store_failure)?.into_iter().collect(),
         outbox: shared.totals().await.map_err(store_failure)?,
+        discovery: live.as_ref().map(|live| (live.discovery)()).unwrap_or_default(),
     }))
 }
 
-async fn printers(State(shared): Shown) -> Answer<serde_json::Value> {
-    Ok(Json(json!({"printers": shared.printers()})))
+/// What a list of printers may be asked for.
+#[derive(Debug, Default, Deserialize)]
+struct Standing {
+    standing: Option<String>,
+}
+
+async fn printers(State(shared): Shown, Query(asked): Query<Standing>) -> Answer<serde_json::Value> {
+    let mut printers = shared.printers();
+    printers.retain(|printer| asked.standing.as_ref().is_none_or(|standing| *standing == printer.standing));
+    Ok(Json(json!({"printers": printers})))
+}
+
+async fn why(State(shared): Shown, Path(id): Path<String>) -> Answer<api::Why> {
+    let Some(printer) = shared.find(&id) else {
+        let one = shared.find_put_away(&id).ok_or_else(|| shared.unknown_printer(&id))?;
+        return Ok(Json(super::why::of_put_away(one)));
+    };
+    let row = shared.store.printer(&printer.id).await.map_err(store_failure)?;
+    let stored: Option<Stored> = row.and_then(|row| serde_json::from_str(&row).ok());
+    let duplicates = shared.live().map(|live| (live.duplicates)()).unwrap_or_default();
+    Ok(Json(super::why::of(&printer, stored.map(|stored| stored.printer), duplicates)))
+}
+
+async fn all_put_away(State(shared): Shown) -> Json<api::AllPutAway> {
+    Json(api::AllPutAway { put_away: shared.put_away() })
+}
+
+async fn duplicates(State(shared): Shown) -> Json<api::Duplicates> {
+    let duplicates = shared.live().map(|live| (live.duplicates)()).unwrap_or_default();
+    Json(api::Duplicates { duplicates })
 }
 
 /// The part of a stored printer that is shown.
@@ -259,11 +320,7 @@ struct Stored {
 }
 
 async fn printer(State(shared): Shown, Path(id): Path<String>) -> Answer<api::PrinterDetail> {
-    let Some(printer) = shared.find(&id) else {
-        let message =
-            format!("no printer has the id `{id}` (or alone bears that name); `printgate printers` lists them");
-        return Err(failure(StatusCode::NOT_FOUND, "unknown-printer", message));
-    };
+    let printer = shared.find(&id).ok_or_else(|| shared.unknown_printer(&id))?;
     let row = shared.store.printer(&printer.id).await.map_err(store_failure)?;
     let stored: Option<Stored> = row.and_then(|row| serde_json::from_str(&row).ok());
     let filter = JobFilter { printer: Some(printer.id.clone()), state: None, limit: JOBS_OF_PRINTER };
@@ -275,7 +332,7 @@ async fn printer(State(shared): Shown, Path(id): Path<String>) -> Answer<api::Pr
         printer,
         serial: evidence.serial,
         uuid: evidence.uuid,
-        mac: evidence.mac,
+        macs: evidence.macs,
         firmware: picture.firmware.map(|(firmware, _)| firmware.to_owned()),
         first_seen: stored.as_ref().map(|s| s.printer.first_seen),
         paper_status: state.paper_status().as_str().to_owned(),
@@ -333,9 +390,10 @@ fn wanted(asked: Asked, shared: &Shared) -> Result<Wanted, Refusal> {
 async fn jobs(State(shared): Shown, asked: Asked) -> Answer<serde_json::Value> {
     let wanted = wanted(asked, &shared)?;
     if let Some(state) = &wanted.state
-        && !job::State::NAMES.contains(&state.as_str())
+        && JobStatus::from_wire(state).is_none()
     {
-        let message = format!("`{state}` is no state of a job: use {}", job::State::NAMES.join(", "));
+        let message =
+            format!("`{state}` is no state of a job: use {}", JobStatus::ALL.map(JobStatus::as_str).join(", "));
         return Err(failure(StatusCode::BAD_REQUEST, "unknown-state", message));
     }
     let limit = wanted.limit();

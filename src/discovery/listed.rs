@@ -155,7 +155,10 @@ mod tests {
     }
 
     fn policy() -> PrinterPolicy {
-        PrinterPolicy { allowed: vec!["10.0.0.0/8".parse().unwrap(), "127.0.0.0/8".parse().unwrap()] }
+        PrinterPolicy {
+            allowed: vec!["10.0.0.0/8".parse().unwrap(), "127.0.0.0/8".parse().unwrap()],
+            ..PrinterPolicy::default()
+        }
     }
 
     #[tokio::test]

@@ -1,21 +1,27 @@
 //! Finds printers by multicast DNS (RFC 6762) and DNS-SD (RFC 6763): browses `_ipp._tcp` and `_ipps._tcp` on all
 //! interfaces, IPv4 and IPv6, and reports sightings. So it does with `_printer._tcp` (LPD) and `_pdl-datastream._tcp`
-//! (AppSocket), which print whatever arrives: only jobs go there, and no IPP ever does.
+//! (AppSocket), which print whatever arrives: only jobs go there, and no IPP ever does. `_ipp-tls._tcp` is an old name of
+//! `_ipps._tcp`. `_http._tcp` is browsed under its subtype `_printer` alone and becomes a hint ([`Mdns::hints`]). The
+//! subtype `_cups` of the IPP types only tells queues of computers from devices.
 //!
 //! Invariants:
 //! - The library's stream is drained at once into a bounded book; a slow receiver delays reports and loses none. (A
 //!   subscriber that falls 1,000 events behind is dropped by the library without a word to it.)
 //! - The end of a stream, and an mDNS engine that reaches no interface, are noticed and answered by a new engine after
 //!   a back-off. What the new one does not tell again within [`RETELL`] is reported lost.
-//! - The library keeps every service it hears of, about 3 KB each and without a limit. When it knows more than
-//!   [`ENGINE_FACTOR`] times as many as the book may hold, it is replaced by a new one that knows none.
+//! - The library keeps every record it hears of, about 3 KB for each service, without a limit, and looks through all of
+//!   them for every new one. When it knows more services than the book may hold and a quarter more, or records of other
+//!   kinds beyond what belongs to those, it is replaced at once by a new one that knows none: under a flood that bounds
+//!   memory and the time for each answer, and what is really there answers the new one's questions.
 //! - Reports are changes: the same sighting is not reported twice.
 //!
 //! What it does not do: judge who the printer is, connect to it, or look beyond the link (other networks need the
 //! configured list).
 
 use super::book::{Book, Outcome, RawPort};
-use super::record::{Announcement, Ignored};
+use super::hints::{HintBook, Hints};
+use super::print_places::PrintPlaces;
+use super::record::{self, Accept, Announcement, Ignored, Origin};
 use crate::domain::endpoint::EndpointKind;
 use crate::domain::net::PrinterPolicy;
 use crate::domain::retry::Backoff;
@@ -38,13 +44,29 @@ pub const MDNS_PORT: u16 = 5353;
 /// the first queries go out within 7 s.
 pub const RETELL: Duration = Duration::from_secs(150);
 
-/// The engine may know this many times as many services as the book holds.
-pub const ENGINE_FACTOR: usize = 2;
+/// Records of each kind that an engine may keep for a service that it may know: a service has one SRV and one TXT record,
+/// and addresses on several interfaces.
+const RECORDS_PER_SERVICE: usize = 4;
+
+/// Under a flood: the time from one engine's start to the next one's, at least. Doubled, up to [`LONGEST`], with each
+/// engine that lived shorter than [`QUICK`]: what is announced faster than that answers a question, and asking again
+/// makes everybody on the link say everything again.
+const SHORTEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(8);
+const QUICK: Duration = Duration::from_secs(10);
+
+/// How often the engine is asked how much it keeps.
+const LOOK: Duration = Duration::from_secs(5);
 
 const IPP: &str = "_ipp._tcp.local.";
 const IPPS: &str = "_ipps._tcp.local.";
+const IPPS_OLD: &str = "_ipp-tls._tcp.local.";
 const LPD: &str = "_printer._tcp.local.";
 const APPSOCKET: &str = "_pdl-datastream._tcp.local.";
+const WEB: &str = "_printer._sub._http._tcp.local.";
+const SHARED: &str = "_cups._sub._ipp._tcp.local.";
+const SHARED_TLS: &str = "_cups._sub._ipps._tcp.local.";
+const BROWSED: [&str; 8] = [IPP, IPPS, IPPS_OLD, LPD, APPSOCKET, WEB, SHARED, SHARED_TLS];
 
 /// TXT strings and addresses taken over from one record.
 const MAX_TXT: usize = 100;
@@ -55,8 +77,10 @@ const MAX_ADDRESSES: usize = 64;
 pub struct MdnsOptions {
     /// Where printers may be.
     pub policy: PrinterPolicy,
-    /// Browse on loopback interfaces too: for the demo and tests, and for printers on USB that `ipp-usb` announces.
+    /// Browse on loopback interfaces too: for the demo and tests.
     pub loopback: bool,
+    /// What else than devices is taken. Printers on USB are announced on loopback interfaces, which are browsed for them.
+    pub accept: Accept,
     /// Most instances kept; what is beyond is counted.
     pub max_instances: usize,
     /// How long a change must last before it is reported.
@@ -68,7 +92,14 @@ pub struct MdnsOptions {
 impl MdnsOptions {
     /// The usual: no loopback, 4,000 instances (a printer announces up to four), changes settle for a second.
     pub fn new(policy: PrinterPolicy) -> Self {
-        Self { policy, loopback: false, max_instances: 4_000, settle: Duration::from_secs(1), port: MDNS_PORT }
+        Self {
+            policy,
+            loopback: false,
+            accept: Accept::default(),
+            max_instances: 4_000,
+            settle: Duration::from_secs(1),
+            port: MDNS_PORT,
+        }
     }
 }
 
@@ -83,15 +114,33 @@ pub struct Counters {
     pub overflow: AtomicU64,
     /// Engines started.
     pub starts: AtomicU64,
+    /// Engines replaced because they knew too much.
+    pub floods: AtomicU64,
     /// Instances known now.
     pub instances: AtomicU64,
     ignored: Mutex<BTreeMap<String, u64>>,
+    left_out: Mutex<BTreeMap<String, String>>,
 }
+
+/// Services that are told by name of those that became no sighting.
+const MAX_LEFT_OUT: usize = 200;
 
 impl Counters {
     /// Announcements that became no sighting, by reason.
     pub fn ignored(&self) -> BTreeMap<String, u64> {
         self.ignored.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The services that became no sighting and why, by name; the first 200.
+    pub fn left_out(&self) -> BTreeMap<String, String> {
+        self.left_out.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn leave_out(&self, service: &str, reason: Ignored) {
+        let mut all = self.left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() < MAX_LEFT_OUT || all.contains_key(service) {
+            all.insert(service.to_owned(), reason.to_string());
+        }
     }
 
     fn ignore(&self, reason: Ignored, count: u64) {
@@ -121,6 +170,8 @@ pub struct Mdns {
     retell: Duration,
     counters: Arc<Counters>,
     health: watch::Sender<Health>,
+    hints: watch::Sender<Hints>,
+    places: PrintPlaces,
 }
 
 impl Mdns {
@@ -128,7 +179,15 @@ impl Mdns {
     pub fn new(options: MdnsOptions) -> Self {
         let backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
         let health = watch::Sender::new(Health::Starting);
-        Self { options, backoff, retell: RETELL, counters: Arc::default(), health }
+        let hints = watch::Sender::new(Hints::default());
+        let places = PrintPlaces::default();
+        Self { options, backoff, retell: RETELL, counters: Arc::default(), health, hints, places }
+    }
+
+    /// The same source, which tells here what it hears of AppSocket and LPD.
+    pub fn telling(mut self, places: PrintPlaces) -> Self {
+        self.places = places;
+        self
     }
 
     /// What it counts.
@@ -141,11 +200,16 @@ impl Mdns {
         self.health.subscribe()
     }
 
+    /// Where a printer is said to be, without a way to print.
+    pub fn hints(&self) -> watch::Receiver<Hints> {
+        self.hints.subscribe()
+    }
+
     /// Searches until the receiver of `events` is gone. The channel may be small: nothing is lost when it is full.
     /// Dropping the future ends the search.
     pub async fn run(self, events: mpsc::Sender<DiscoveryEvent>) {
         let options = self.options.clone();
-        self.run_on(events, move || Engine::start(&options)?.browse(&[IPP, IPPS, LPD, APPSOCKET])).await;
+        self.run_on(events, move || Engine::start(&options)?.browse(&BROWSED)).await;
     }
 
     /// [`Mdns::run`] on any engine.
@@ -155,16 +219,31 @@ impl Mdns {
         mut start: impl FnMut() -> Result<Search, mdns_sd::Error>,
     ) {
         let options = &self.options;
-        let mut book = Book::new(options.policy.clone(), options.max_instances, options.settle);
-        let mut failures = 0;
+        let mut books = Books {
+            book: Book::new(options.policy.clone(), options.accept, options.max_instances, options.settle)
+                .telling(self.places.clone()),
+            hints: HintBook::new(self.hints.clone()),
+            shared: HashSet::new(),
+        };
+        let (mut failures, mut quick) = (0, 0_u32);
         loop {
             let begun = Instant::now();
             let ended = match start() {
-                Ok(search) => self.session(search, &events, &mut book).await,
+                Ok(search) => self.session(search, &events, &mut books).await,
                 Err(error) => Ended::Failed(error.to_string()),
             };
             let reason = match ended {
                 Ended::NobodyListens => return,
+                Ended::KnowsTooMuch(count) => {
+                    self.counters.floods.fetch_add(1, Ordering::Relaxed);
+                    tracing::warn!(count, "more is announced over mDNS than can be kept; the search begins anew");
+                    let pause = SHORTEST.saturating_mul(1 << quick.min(8)).min(LONGEST);
+                    quick = if begun.elapsed() < QUICK { quick.saturating_add(1) } else { 0 };
+                    tokio::select! {
+                        () = sleep_until(begun + pause) => continue,
+                        () = events.closed() => return,
+                    }
+                }
                 Ended::Failed(reason) => reason,
             };
             // A session that held for a while was no failed attempt.
@@ -180,15 +259,19 @@ impl Mdns {
     }
 
     /// One engine's life.
-    async fn session(&self, mut search: Search, events: &mpsc::Sender<DiscoveryEvent>, book: &mut Book) -> Ended {
+    async fn session(&self, mut search: Search, events: &mpsc::Sender<DiscoveryEvent>, books: &mut Books) -> Ended {
         self.counters.starts.fetch_add(1, Ordering::Relaxed);
-        book.new_session();
+        books.book.new_session();
+        books.hints.new_session();
+        books.shared.clear();
         let mut retell = Some(Instant::now() + self.retell);
+        let mut look = Instant::now() + LOOK;
         let mut known = HashSet::new();
+        let most = self.options.max_instances.saturating_add(self.options.max_instances / 4);
         loop {
-            let due = book.next_due();
+            let due = books.book.next_due();
             let ready = due.is_some_and(|at| at <= Instant::now());
-            let wake = [due.filter(|_| !ready), retell].into_iter().flatten().min();
+            let wake = [due.filter(|_| !ready), retell, Some(look)].into_iter().flatten().min();
             tokio::select! {
                 event = search.events.next() => match event {
                     Some(Some(event)) => {
@@ -198,11 +281,10 @@ impl Mdns {
                             ServiceEvent::ServiceRemoved(_, name) => drop(known.remove(&hash(name))),
                             _ => {}
                         }
-                        if known.len() > self.options.max_instances.saturating_mul(ENGINE_FACTOR) {
-                            let count = known.len();
-                            return Ended::Failed(format!("{count} services are announced, more than can be kept"));
+                        if known.len() > most {
+                            return Ended::KnowsTooMuch(known.len());
                         }
-                        if let Err(reason) = self.apply(event, book) {
+                        if let Err(reason) = self.apply(event, books) {
                             return Ended::Failed(reason);
                         }
                     }
@@ -210,10 +292,10 @@ impl Mdns {
                 },
                 permit = events.reserve(), if ready => {
                     let Ok(permit) = permit else { return Ended::NobodyListens };
-                    if let Some(event) = book.take(Instant::now()) {
+                    if let Some(event) = books.book.take(Instant::now()) {
                         self.counters.reported.fetch_add(1, Ordering::Relaxed);
                         // Before the event, so that whoever reads it finds the counters of it.
-                        self.counters.instances.store(book.len() as u64, Ordering::Relaxed);
+                        self.counters.instances.store(books.book.len() as u64, Ordering::Relaxed);
                         permit.send(event);
                     }
                 }
@@ -221,33 +303,64 @@ impl Mdns {
                     let now = Instant::now();
                     if retell.is_some_and(|at| at <= now) {
                         retell = None;
-                        book.drop_older_sessions(now);
+                        books.book.drop_older_sessions(now);
+                        books.hints.drop_older_sessions();
+                    }
+                    if look <= now {
+                        look = now + LOOK;
+                        let kept = search.records();
+                        if kept > most.saturating_mul(RECORDS_PER_SERVICE) {
+                            return Ended::KnowsTooMuch(kept);
+                        }
                     }
                 }
                 () = events.closed() => return Ended::NobodyListens,
             }
-            self.counters.instances.store(book.len() as u64, Ordering::Relaxed);
+            self.counters.instances.store(books.book.len() as u64, Ordering::Relaxed);
         }
     }
 
-    fn apply(&self, event: ServiceEvent, book: &mut Book) -> Result<(), String> {
+    fn apply(&self, event: ServiceEvent, books: &mut Books) -> Result<(), String> {
         let now = Instant::now();
         match event {
             ServiceEvent::ServiceResolved(service) => {
                 self.counters.resolved.fetch_add(1, Ordering::Relaxed);
-                let Some(kind) = kind(&service.ty_domain) else { return Ok(()) };
-                if !kind.is_ipp() {
-                    // First of all, whatever else is wrong with it: no IPP at this port.
-                    self.count(book.raw_seen(&service.fullname, raw_port(&service), now), &service.fullname);
+                match role(&service.ty_domain) {
+                    Some(Role::Way(kind)) => self.way(&service, kind, &mut books.book, &books.shared, now),
+                    Some(Role::Hint) => {
+                        let web = announcement(&service, EndpointKind::AppSocket);
+                        let outcome = match record::hint(&web, &self.options.policy) {
+                            Ok(hint) => {
+                                if books.hints.seen(hint) {
+                                    Outcome::Kept
+                                } else {
+                                    Outcome::Full
+                                }
+                            }
+                            Err(reason) => Outcome::Ignored(reason),
+                        };
+                        self.count(outcome, &service.fullname);
+                    }
+                    Some(Role::Shared(kind)) => {
+                        if books.shared.len() < self.options.max_instances {
+                            books.shared.insert(hash(&service.fullname));
+                        }
+                        self.way(&service, kind, &mut books.book, &books.shared, now);
+                    }
+                    None => {}
                 }
-                self.count(book.seen(announcement(&service, kind), now), &service.fullname);
             }
-            ServiceEvent::ServiceRemoved(service_type, fullname) => {
-                if !kind(&service_type).is_some_and(EndpointKind::is_ipp) {
-                    book.raw_gone(&fullname, now);
+            ServiceEvent::ServiceRemoved(service_type, fullname) => match role(&service_type) {
+                Some(Role::Way(kind)) => {
+                    if kind.is_raw() {
+                        books.book.raw_gone(&fullname, now);
+                    }
+                    books.book.gone(&fullname, now);
                 }
-                book.gone(&fullname, now);
-            }
+                Some(Role::Hint) => books.hints.gone(&record::key(&fullname)),
+                Some(Role::Shared(_)) => drop(books.shared.remove(&hash(&fullname))),
+                None => {}
+            },
             ServiceEvent::SearchStarted(text) => {
                 // The library says only here whether it got a socket and an interface.
                 if text.contains(" on 0 interfaces") {
@@ -261,15 +374,33 @@ impl Mdns {
         Ok(())
     }
 
+    /// A way to print was announced.
+    fn way(&self, service: &ResolvedService, kind: EndpointKind, book: &mut Book, shared: &HashSet<u64>, now: Instant) {
+        let mut announced = announcement(service, kind);
+        if kind.is_raw() {
+            // First of all, whatever else is wrong with it: no IPP at this port.
+            self.count(book.raw_seen(&service.fullname, raw_port(service), now), &service.fullname);
+        }
+        if shared.contains(&hash(&service.fullname)) {
+            announced.subtype = Some(SHARED.to_owned());
+        }
+        // Loopback is browsed for printers on USB alone.
+        if !self.options.loopback && record::origin(&announced) != Origin::Usb {
+            announced.addresses.retain(|(address, _)| !address.is_loopback());
+        }
+        self.count(book.seen(announced, now), &service.fullname);
+    }
+
     fn count(&self, outcome: Outcome, fullname: &str) {
         match outcome {
             Outcome::Kept => {}
             Outcome::Withdrew(count) => self.counters.ignore(Ignored::PrintPort, count),
-            Outcome::Full => {
+            Outcome::Full | Outcome::Replaced => {
                 self.counters.overflow.fetch_add(1, Ordering::Relaxed);
             }
             Outcome::Ignored(reason) => {
                 tracing::debug!(service = ?fullname, %reason, "not a printer for us");
+                self.counters.leave_out(fullname, reason);
                 self.counters.ignore(reason, 1);
             }
         }
@@ -278,7 +409,28 @@ impl Mdns {
 
 enum Ended {
     NobodyListens,
+    /// So many services or records.
+    KnowsTooMuch(usize),
     Failed(String),
+}
+
+/// What was heard, over all engines.
+struct Books {
+    book: Book,
+    hints: HintBook,
+    /// Services that this engine found under the subtype of computers' queues, by hash. At most `max_instances`.
+    shared: HashSet<u64>,
+}
+
+/// What is made of a browsed type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// A way to print.
+    Way(EndpointKind),
+    /// A printer is there.
+    Hint,
+    /// A way to print that is a computer's.
+    Shared(EndpointKind),
 }
 
 type Events = Pin<Box<dyn Stream<Item = Option<ServiceEvent>> + Send>>;
@@ -287,7 +439,19 @@ type Events = Pin<Box<dyn Stream<Item = Option<ServiceEvent>> + Send>>;
 struct Search {
     events: stream::SelectAll<Events>,
     /// Kept as long as its events are read.
-    _engine: Option<Engine>,
+    engine: Option<Engine>,
+    /// Its answer to the last question how much it keeps, when it comes.
+    metrics: Option<mdns_sd::Receiver<mdns_sd::Metrics>>,
+}
+
+impl Search {
+    /// How many records the engine kept when it was asked last; asks again.
+    fn records(&mut self) -> usize {
+        let told = self.metrics.take().and_then(|answer| answer.try_recv().ok()).unwrap_or_default();
+        self.metrics = self.engine.as_ref().and_then(|engine| engine.0.get_metrics().ok());
+        let kept = told.iter().filter(|(name, _)| name.starts_with("cached-")).map(|(_, count)| *count);
+        usize::try_from(kept.max().unwrap_or_default()).unwrap_or_default()
+    }
 }
 
 /// The library's engine (a thread), stopped when dropped.
@@ -296,7 +460,7 @@ struct Engine(ServiceDaemon);
 impl Engine {
     fn start(options: &MdnsOptions) -> Result<Self, mdns_sd::Error> {
         let engine = Self(ServiceDaemon::new_with_port(options.port)?);
-        if !options.loopback {
+        if !options.loopback && !options.accept.usb {
             engine.0.disable_interface(vec![IfKind::LoopbackV4, IfKind::LoopbackV6])?;
         }
         Ok(engine)
@@ -307,7 +471,7 @@ impl Engine {
         for service_type in types {
             streams.push(marked(self.0.browse(service_type)?.into_stream()));
         }
-        Ok(Search { events: stream::select_all(streams), _engine: Some(self) })
+        Ok(Search { events: stream::select_all(streams), engine: Some(self), metrics: None })
     }
 }
 
@@ -333,24 +497,27 @@ fn hash(name: &str) -> u64 {
     hasher.finish()
 }
 
-/// The protocol of a browsed type.
-fn kind(service_type: &str) -> Option<EndpointKind> {
-    let is = |known: &str| service_type.eq_ignore_ascii_case(known);
+/// What is made of a browsed type.
+fn role(service_type: &str) -> Option<Role> {
     [
-        (IPP, EndpointKind::Ipp),
-        (IPPS, EndpointKind::Ipps),
-        (APPSOCKET, EndpointKind::AppSocket),
-        (LPD, EndpointKind::Lpd),
+        (IPP, Role::Way(EndpointKind::Ipp)),
+        (IPPS, Role::Way(EndpointKind::Ipps)),
+        (IPPS_OLD, Role::Way(EndpointKind::Ipps)),
+        (APPSOCKET, Role::Way(EndpointKind::AppSocket)),
+        (LPD, Role::Way(EndpointKind::Lpd)),
+        (WEB, Role::Hint),
+        (SHARED, Role::Shared(EndpointKind::Ipp)),
+        (SHARED_TLS, Role::Shared(EndpointKind::Ipps)),
     ]
     .into_iter()
-    .find_map(|(known, kind)| is(known).then_some(kind))
+    .find_map(|(known, role)| service_type.eq_ignore_ascii_case(known).then_some(role))
 }
 
 fn announcement(service: &ResolvedService, kind: EndpointKind) -> Announcement {
     let txt = service.txt_properties.iter().take(MAX_TXT);
     Announcement {
         kind,
-        service_type: service.ty_domain.clone(),
+        service_type: service.ty_domain.rsplit("._sub.").next().unwrap_or_default().to_owned(),
         subtype: service.sub_ty_domain.clone(),
         fullname: service.fullname.clone(),
         host: service.host.clone(),
@@ -361,7 +528,9 @@ fn announcement(service: &ResolvedService, kind: EndpointKind) -> Announcement {
 }
 
 fn raw_port(service: &ResolvedService) -> RawPort {
-    let addresses = service.addresses.iter().take(MAX_ADDRESSES).map(ScopedIp::to_ip_addr).collect();
+    let mut addresses: Vec<_> = service.addresses.iter().take(MAX_ADDRESSES).map(ScopedIp::to_ip_addr).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
     RawPort { host: service.host.clone(), addresses, port: service.port }
 }
 
@@ -373,119 +542,4 @@ fn scoped(address: &ScopedIp) -> (std::net::IpAddr, u32) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use mdns_sd::ServiceInfo;
-
-    fn resolved(name: &str) -> ServiceEvent {
-        let info = ServiceInfo::new(IPP, name, "acme.local.", "10.0.0.9", 631, &[("ty", "x")][..]).unwrap();
-        ServiceEvent::ServiceResolved(Box::new(info.as_resolved_service()))
-    }
-
-    /// An engine that tells `events` and then ends or stays silent.
-    fn engine(events: Vec<ServiceEvent>, ends: bool) -> Search {
-        let told = stream::iter(events);
-        let one = if ends { marked(told) } else { marked(told.chain(stream::pending())) };
-        Search { events: stream::select_all([one, marked(stream::pending())]), _engine: None }
-    }
-
-    fn source() -> Mdns {
-        let mut options = MdnsOptions::new(PrinterPolicy { allowed: vec!["10.0.0.0/8".parse().unwrap()] });
-        options.settle = Duration::from_millis(5);
-        let mut mdns = Mdns::new(options);
-        mdns.backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(5));
-        mdns.retell = Duration::from_millis(300);
-        mdns
-    }
-
-    async fn next(events: &mut mpsc::Receiver<DiscoveryEvent>) -> String {
-        match tokio::time::timeout(Duration::from_secs(20), events.recv()).await.unwrap().unwrap() {
-            DiscoveryEvent::Found(seen) => format!("+{}", seen.name),
-            DiscoveryEvent::Lost { key } | DiscoveryEvent::Withdrawn { key } => {
-                format!("-{}", key.split('.').next().unwrap())
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn an_engine_that_ends_is_replaced_and_what_is_not_told_again_is_lost() {
-        let mdns = source();
-        let counters = mdns.counters();
-        let (sender, mut events) = mpsc::channel(1);
-        let mut lives = 0;
-        let search = tokio::spawn(mdns.run_on(sender, move || {
-            lives += 1;
-            match lives {
-                1 => Ok(engine(vec![resolved("a"), resolved("b")], true)),
-                2 => Err(mdns_sd::Error::Msg("no engine".into())),
-                _ => Ok(engine(vec![resolved("b"), resolved("c")], false)),
-            }
-        }));
-        let mut told = vec![];
-        while told.len() < 4 {
-            told.push(next(&mut events).await);
-        }
-        told.sort();
-        // `b` was told by both engines and is reported once.
-        assert_eq!(told, ["+a", "+b", "+c", "-a"]);
-        assert_eq!(counters.starts.load(Ordering::Relaxed), 2);
-        drop(events);
-        tokio::time::timeout(Duration::from_secs(20), search).await.unwrap().unwrap();
-    }
-
-    #[tokio::test]
-    async fn an_engine_without_interfaces_is_reported_and_tried_again() {
-        let mdns = source();
-        let (counters, mut health) = (mdns.counters(), mdns.health());
-        let (sender, events) = mpsc::channel(1);
-        let search = tokio::spawn(mdns.run_on(sender, || {
-            let text = "_ipp._tcp.local. on 0 interfaces []".to_owned();
-            Ok(engine(vec![ServiceEvent::SearchStarted(text)], false))
-        }));
-        let failed = health.wait_for(|health| matches!(health, Health::Failed(_)));
-        let Health::Failed(reason) = failed.await.unwrap().clone() else { unreachable!() };
-        assert!(reason.contains("no interface"), "{reason}");
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while counters.starts.load(Ordering::Relaxed) < 3 {
-            assert!(Instant::now() < deadline);
-            tokio::task::yield_now().await;
-        }
-        drop(events);
-        tokio::time::timeout(Duration::from_secs(20), search).await.unwrap().unwrap();
-    }
-
-    #[tokio::test]
-    async fn an_engine_that_knows_too_much_is_replaced() {
-        let mut mdns = source();
-        mdns.options.max_instances = 10;
-        let counters = mdns.counters();
-        let (sender, mut events) = mpsc::channel(1);
-        let mut lives = 0;
-        let search = tokio::spawn(mdns.run_on(sender, move || {
-            lives += 1;
-            let found = |n: usize| ServiceEvent::ServiceFound(IPP.into(), n.to_string());
-            let gone = |n: usize| ServiceEvent::ServiceRemoved(IPP.into(), n.to_string());
-            Ok(match lives {
-                1 => engine((0..21).map(found).collect(), false),
-                // Many, but never at once.
-                _ => engine((0..500).flat_map(|n| [found(n), gone(n)]).chain([resolved("a")]).collect(), false),
-            })
-        }));
-        assert_eq!(next(&mut events).await, "+a");
-        assert_eq!(counters.starts.load(Ordering::Relaxed), 2);
-        drop(events);
-        tokio::time::timeout(Duration::from_secs(20), search).await.unwrap().unwrap();
-    }
-
-    #[tokio::test]
-    async fn nobody_listening_ends_the_search_while_it_waits() {
-        let mut mdns = source();
-        mdns.backoff = Backoff::new(Duration::from_secs(3600), Duration::from_secs(3600));
-        let (sender, events) = mpsc::channel(1);
-        let mut health = mdns.health();
-        let search = tokio::spawn(mdns.run_on(sender, || Err(mdns_sd::Error::Msg("no engine".into()))));
-        health.wait_for(|health| matches!(health, Health::Failed(_))).await.unwrap();
-        drop(events);
-        tokio::time::timeout(Duration::from_secs(20), search).await.unwrap().unwrap();
-    }
-}
+mod tests;

@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Interfaces looked at.
 const MAX_INTERFACES: usize = 256;
 
-/// The networks of all interfaces that are up, except loopback and point-to-point links (VPNs, cellular modems: what
-/// is behind them is no office). Empty when the machine has none, or when the system does not say.
+/// The networks of all interfaces that are up, except loopback interfaces, whatever else their addresses are, and
+/// point-to-point links (VPNs, cellular modems: what is behind them is no office). Empty when the machine has none, or when the system does not say.
 ///
 /// An IPv6 link-local network (`fe80::/64`) is among them wherever IPv6 is on.
 pub fn local_networks() -> Vec<Network> {
@@ -18,10 +18,12 @@ pub fn local_networks() -> Vec<Network> {
             return Vec::new();
         }
     };
+    let loopback: Vec<String> =
+        interfaces.iter().filter(|interface| interface.is_loopback()).map(|interface| interface.name.clone()).collect();
     let mut networks: Vec<Network> = interfaces
         .into_iter()
         .take(MAX_INTERFACES)
-        .filter(|interface| interface.is_oper_up() && !interface.is_loopback() && !interface.is_p2p())
+        .filter(|interface| interface.is_oper_up() && !loopback.contains(&interface.name) && !interface.is_p2p())
         .filter_map(|interface| match interface.addr {
             if_addrs::IfAddr::V4(v4) => of_interface(v4.ip.into(), v4.prefixlen),
             if_addrs::IfAddr::V6(v6) => of_interface(v6.ip.into(), v6.prefixlen),
@@ -30,6 +32,16 @@ pub fn local_networks() -> Vec<Network> {
     networks.sort_unstable();
     networks.dedup();
     networks
+}
+
+/// The addresses of this machine but those on loopback interfaces, sorted.
+pub fn own_addresses() -> Vec<IpAddr> {
+    let Ok(interfaces) = if_addrs::get_if_addrs() else { return Vec::new() };
+    let mut own: Vec<IpAddr> = interfaces.iter().take(MAX_INTERFACES).map(if_addrs::Interface::ip).collect();
+    own.retain(|address| classify(*address) != AddressClass::Loopback);
+    own.sort_unstable();
+    own.dedup();
+    own
 }
 
 /// `127.0.0.0/8` and `::1`: for the demo and tests, never a default.
@@ -55,8 +67,13 @@ mod tests {
         let networks = local_networks();
         for interface in if_addrs::get_if_addrs().unwrap() {
             let inside = networks.iter().any(|network| network.contains(interface.ip()));
-            let expected = interface.is_oper_up() && !interface.is_loopback() && !interface.is_p2p();
+            let expected = interface.is_oper_up() && interface.name != "lo" && !interface.is_p2p();
             assert_eq!(inside, expected, "{interface:?} {networks:?}");
+        }
+        let own = own_addresses();
+        for interface in if_addrs::get_if_addrs().unwrap() {
+            let loopback = classify(interface.ip()) == AddressClass::Loopback;
+            assert_ne!(own.contains(&interface.ip()), loopback, "{interface:?} {own:?}");
         }
         assert!(!networks.iter().any(|network| network.contains("127.0.0.1".parse().unwrap())));
         assert!(loopback_networks().iter().any(|network| network.contains("127.9.0.1".parse().unwrap())));

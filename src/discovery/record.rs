@@ -12,11 +12,32 @@
 //! a document would be spoken to that. `_printer._tcp` with port 0 says that there is no LPD. The command set of the
 //! device id (`usb_CMD`) adds to their formats, with PJL as `application/vnd.hp-pjl`.
 //!
-//! Text from the network has control characters and text-direction marks removed and is cut to a length.
+//! `_http._tcp` under its subtype `_printer` says only that there is a printer at these addresses ([`hint`]): it is never
+//! a place to print to, and its port is never connected.
+//!
+//! ## What is no device ([`origin`])
+//! | announced | told by |
+//! |---|---|
+//! | a queue that a computer shares | `printer-type`; subtype `_cups`; `rp=printers/…` or `classes/…` with `name @ host`, `ty` ending so, or `printer-state` (the book adds: more than three such queues on one host) |
+//! | a printer on a computer's USB port (`ipp-usb`) | `usb_HWID` |
+//! | what a gateway like this one announces for others | a key that begins with [`OWN_KEY`] |
+//!
+//! A share may come back as another printer, and a job sent to it may come back to us. So none of them is taken, unless
+//! [`Accept`] says so; our own never are.
+//!
+//! ## TXT keys without effect here
+//! `txtvers` (another version is read as this one), `qtotal` (only the first queue of a service is seen), `rfo` (fax),
+//! `adminurl`, `TLS`, `air`, `kind`, `URF`, `Color` and its relatives: what the printer says itself when it is asked counts.
+//!
+//! Text from the network has control characters and text-direction marks removed and is cut to a length. Text that is not
+//! UTF-8 is read as Latin-1.
 
 use crate::domain::endpoint::{Endpoint, EndpointKind};
+use crate::domain::identity;
+use crate::domain::makers;
 use crate::domain::net::{AddressClass, AddressRefusal, PrinterPolicy, classify};
 use crate::domain::sighting::{Evidence, Sighting};
+use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 
 /// Addresses kept of one service.
@@ -27,8 +48,10 @@ pub const MAX_FORMATS: usize = 50;
 pub const MAX_TEXT: usize = 127;
 /// Longest resource path, in bytes.
 pub const MAX_PATH: usize = 255;
-/// Longest full service name, in bytes (a DNS name and its escapes).
-const MAX_KEY: usize = 1024;
+/// What gateways put before the TXT keys of what they announce themselves.
+pub const OWN_KEY: &str = "printgate";
+/// Longest full service name, in bytes: a DNS name and its escapes.
+const MAX_KEY: usize = 500;
 
 /// A service as it was announced, before anything is believed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +89,12 @@ pub enum Ignored {
     /// A queue that a computer shares, not a device: what is sent there may come back as another printer.
     #[error("a queue shared by a computer")]
     SharedQueue,
+    /// A printer on the USB port of a computer.
+    #[error("a printer on a computer's USB port")]
+    OverUsb,
+    /// What a gateway like this one announces for others.
+    #[error("announced by a gateway")]
+    Own,
     /// No address in an allowed network.
     #[error("no address in an allowed network")]
     OutsideNetworks,
@@ -74,23 +103,91 @@ pub enum Ignored {
     NoName,
 }
 
-/// The key under which a service is reported: its full name, readable and bounded.
-pub fn key(fullname: &str) -> String {
-    clean(fullname, MAX_KEY).unwrap_or_default()
+/// What else than devices is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Accept {
+    /// Queues that computers share.
+    pub shares: bool,
+    /// Printers on computers' USB ports.
+    pub usb: bool,
 }
 
-/// Makes a sighting of an announced service. `raw_ports`: what this device announced for AppSocket and LPD.
+/// What stands behind an announcement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A device on the network, as far as can be told.
+    Device,
+    /// A queue of a computer.
+    Shared,
+    /// A printer on a computer's USB port.
+    Usb,
+    /// A gateway like this one.
+    Own,
+}
+
+/// A printer is said to be at these addresses; how to print to it is not said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hint {
+    /// The full name of the service.
+    pub key: String,
+    /// What it is called.
+    pub name: String,
+    /// Its host name without the trailing dot, or an address.
+    pub host: String,
+    /// Addresses in allowed networks, best first; never empty.
+    pub addresses: Vec<IpAddr>,
+    /// The interface of the link-local ones among them, else 0.
+    pub scope_id: u32,
+}
+
+/// The key under which a service is reported: its full name, readable and bounded. Names that differ have keys that
+/// differ, also where the difference cannot be shown.
+pub fn key(fullname: &str) -> String {
+    let mut readable = clean(fullname, MAX_KEY).unwrap_or_default();
+    if readable == fullname && readable.len() <= MAX_KEY {
+        return readable;
+    }
+    let hash: String = Sha256::digest(fullname).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    while readable.len() > MAX_KEY - hash.len() - 1 {
+        readable.pop();
+    }
+    format!("{readable}#{hash}")
+}
+
+/// What `_http._tcp` with the subtype `_printer` says.
+pub fn hint(record: &Announcement, policy: &PrinterPolicy) -> Result<Hint, Ignored> {
+    let name = instance_name(record).ok_or(Ignored::NoName)?;
+    refuse(origin(record), Accept::default())?;
+    // As for AppSocket: the address counts, not the port.
+    let place = Announcement { kind: EndpointKind::AppSocket, port: record.port.max(1), ..record.clone() };
+    let (addresses, scope_id) = addresses(&place, policy, &[])?;
+    let host = match host(&record.host) {
+        Some(host) => host,
+        None => addresses.first().map(IpAddr::to_string).ok_or(Ignored::OutsideNetworks)?,
+    };
+    Ok(Hint { key: key(&record.fullname), name, host, addresses, scope_id })
+}
+
+/// Makes a sighting of an announced service of a device. `raw_ports`: what this device announced for AppSocket and LPD.
 pub fn sighting(record: &Announcement, policy: &PrinterPolicy, raw_ports: &[u16]) -> Result<Sighting, Ignored> {
+    judge(record, policy, raw_ports, Accept::default())
+}
+
+/// [`sighting`], with what else is taken.
+pub fn judge(
+    record: &Announcement,
+    policy: &PrinterPolicy,
+    raw_ports: &[u16],
+    accept: Accept,
+) -> Result<Sighting, Ignored> {
     let txt = Txt(&record.txt);
     let name = instance_name(record).ok_or(Ignored::NoName)?;
     let path = match record.kind {
         EndpointKind::Ipps | EndpointKind::Ipp => path(txt.get("rp").as_deref().unwrap_or("ipp/print")),
         EndpointKind::Lpd => path(txt.get("rp").as_deref().filter(|queue| !queue.trim().is_empty()).unwrap_or("auto")),
-        EndpointKind::AppSocket => String::new(),
+        EndpointKind::AppSocket | EndpointKind::Snmp => String::new(),
     };
-    if is_shared_queue(record, &txt, &name, &path) {
-        return Err(Ignored::SharedQueue);
-    }
+    refuse(origin(record), accept)?;
     if !record.kind.is_ipp() && matches!(record.port, 1..=1023) && record.port != EndpointKind::Lpd.default_port() {
         return Err(Ignored::OtherService);
     }
@@ -141,7 +238,7 @@ fn addresses(record: &Announcement, policy: &PrinterPolicy, raw_ports: &[u16]) -
             Ok(()) => usable.push((rank(*address), *address, *scope)),
             Err(AddressRefusal::NoPort) => refusal = Ignored::Placeholder,
             Err(AddressRefusal::PrintPort(_)) => refusal = Ignored::PrintPort,
-            Err(AddressRefusal::OutsideNetworks(..)) => {}
+            Err(_) => {}
         }
     }
     usable.sort_unstable();
@@ -179,11 +276,38 @@ fn rank(address: IpAddr) -> u8 {
     }
 }
 
-/// A queue of CUPS or of another print server. `rp=printers/…` alone proves nothing: some devices use it too.
-fn is_shared_queue(record: &Announcement, txt: &Txt<'_>, name: &str, path: &str) -> bool {
-    let subtype_cups = record.subtype.as_deref().is_some_and(|subtype| subtype.starts_with("_cups."));
-    let path_of_queue = path.starts_with("/printers/") || path.starts_with("/classes/");
-    txt.has("printer-type") || subtype_cups || (path_of_queue && (name.contains(" @ ") || txt.has("printer-state")))
+/// What stands behind an announcement, by what it says itself.
+pub fn origin(record: &Announcement) -> Origin {
+    let txt = Txt(&record.txt);
+    let subtype_cups =
+        record.subtype.as_deref().is_some_and(|subtype| subtype.to_ascii_lowercase().starts_with("_cups."));
+    let at_host = |text: Option<String>| text.is_some_and(|text| text.contains(" @ "));
+    let told = || at_host(instance_name(record)) || at_host(txt.text("ty")) || txt.has("printer-state");
+    if record.txt.iter().any(|(key, _)| key.get(..OWN_KEY.len()).is_some_and(|key| key.eq_ignore_ascii_case(OWN_KEY))) {
+        Origin::Own
+    } else if txt.has("printer-type") || subtype_cups || (is_queue(record) && told()) {
+        Origin::Shared
+    } else if txt.has("usb_HWID") {
+        Origin::Usb
+    } else {
+        Origin::Device
+    }
+}
+
+/// Whether its path is that of a queue of CUPS. That alone proves nothing: some devices use it too.
+pub fn is_queue(record: &Announcement) -> bool {
+    let path = Txt(&record.txt).get("rp").unwrap_or_default();
+    let path = path.trim_start_matches('/');
+    record.kind.is_ipp() && (path.starts_with("printers/") || path.starts_with("classes/"))
+}
+
+fn refuse(origin: Origin, accept: Accept) -> Result<(), Ignored> {
+    match origin {
+        Origin::Shared if !accept.shares => Err(Ignored::SharedQueue),
+        Origin::Usb if !accept.usb => Err(Ignored::OverUsb),
+        Origin::Own => Err(Ignored::Own),
+        _ => Ok(()),
+    }
 }
 
 /// What a person sees: the full name without the type.
@@ -289,88 +413,35 @@ fn add_languages(formats: &mut Vec<String>, txt: &Txt<'_>) {
 }
 
 fn evidence(txt: &Txt<'_>, host: &str) -> Evidence {
-    let ty = txt.text("ty").map(without_language).filter(|ty| !is_nothing(ty));
+    let ty = txt.text("ty").map(without_language).filter(|ty| is_something(ty));
     let product = txt.text("product").map(|product| {
         let product = product.strip_prefix('(').unwrap_or(&product);
         without_language(product.strip_suffix(')').unwrap_or(product).to_owned())
     });
-    let product = product.filter(|product| !is_nothing(product) && !product.contains("Ghostscript"));
+    let product = product.filter(|product| is_something(product) && !product.contains("Ghostscript"));
     let mfg = txt.first_text(&["usb_MFG", "usb_MANUFACTURER", "usb_MANU", "MFG", "MANU", "MANUFACTURER"]);
-    let mdl = txt.first_text(&["usb_MDL", "usb_MODEL", "MDL", "MODEL"]).filter(|model| !is_nothing(model));
+    let mdl = txt.first_text(&["usb_MDL", "usb_MODEL", "MDL", "MODEL"]).filter(|model| is_something(model));
     let named = mdl.or(ty.clone()).or(product.clone());
-    let make = mfg.filter(|make| !is_nothing(make)).or_else(|| {
-        [&ty, &product, &named].into_iter().flatten().find_map(|text| known_maker(text).map(str::to_owned))
+    let make = mfg.filter(|make| is_something(make)).or_else(|| {
+        let texts = || [&ty, &product, &named].into_iter().flatten();
+        let written = |text: &String| Some(makers::split(text).written.to_owned()).filter(|make| !make.is_empty());
+        let line = |text: &String| makers::of_line(text).map(|maker| maker.name.to_owned());
+        texts().find_map(written).or_else(|| texts().find_map(line))
     });
-    let model = named.map(|model| without_maker(&model, make.as_deref()));
+    let model = named.map(|model| makers::without_maker(&model, make.as_deref()).to_owned());
     Evidence {
         make,
         model,
-        serial: txt.first_text(&["usb_SER", "usb_SN"]).filter(|serial| !is_nothing(serial)),
-        uuid: txt.get("UUID").as_deref().and_then(uuid),
-        mac: txt.get("mac").as_deref().and_then(mac).or_else(|| mac_in_host(host)),
+        serial: txt.first_text(&["usb_SER", "usb_SN"]).filter(|serial| is_something(serial)),
+        uuid: txt.get("UUID").as_deref().and_then(identity::canonical_uuid),
+        macs: txt
+            .get("mac")
+            .as_deref()
+            .and_then(identity::canonical_mac)
+            .or_else(|| mac_in_host(host))
+            .into_iter()
+            .collect(),
     }
-}
-
-/// Makers as they stand in front of model names.
-const MAKERS: &[&str] = &[
-    "Hewlett-Packard",
-    "Hewlett Packard",
-    "HP",
-    "Konica Minolta",
-    "Fuji Xerox",
-    "FUJIFILM",
-    "Brother",
-    "Canon",
-    "Dell",
-    "Develop",
-    "Epson",
-    "Gestetner",
-    "Kodak",
-    "Kyocera",
-    "Lanier",
-    "Lexmark",
-    "NRG",
-    "OKI",
-    "Okidata",
-    "Olivetti",
-    "Panasonic",
-    "Pantum",
-    "Ricoh",
-    "Samsung",
-    "Savin",
-    "Sharp",
-    "TA Triumph-Adler",
-    "Toshiba",
-    "TSC",
-    "UTAX",
-    "Xerox",
-    "Zebra",
-];
-
-/// The known maker that a text begins with, as the text writes it.
-fn known_maker(text: &str) -> Option<&str> {
-    MAKERS.iter().find_map(|maker| {
-        let (start, rest) = text.split_at_checked(maker.len())?;
-        (start.eq_ignore_ascii_case(maker) && (rest.is_empty() || rest.starts_with(' '))).then_some(start)
-    })
-}
-
-/// A model without the maker in front, however the two write the maker.
-fn without_maker(model: &str, make: Option<&str>) -> String {
-    let mut rest = model;
-    // Twice, for "Hewlett-Packard HP LaserJet".
-    for _ in 0..2 {
-        let stated = make.filter(|make| {
-            rest.get(..make.len()).is_some_and(|start| start.eq_ignore_ascii_case(make))
-                && rest.get(make.len()..).is_some_and(|behind| behind.starts_with(' '))
-        });
-        let Some(maker) = stated.or_else(|| known_maker(rest)) else { break };
-        match rest.get(maker.len()..).map(str::trim_start) {
-            Some(behind) if !behind.is_empty() => rest = behind,
-            _ => break,
-        }
-    }
-    rest.to_owned()
 }
 
 /// Some devices glue the language of an IPP text to it: `HL-L2390DW[en]`.
@@ -386,36 +457,16 @@ fn without_language(text: String) -> String {
     }
 }
 
-/// Fillers that stand where nothing is known.
-fn is_nothing(text: &str) -> bool {
-    matches!(text.to_ascii_lowercase().as_str(), "" | "unknown" | "none" | "n/a" | "null" | "generic" | "(null)")
-}
-
-/// 36 characters, lower case, without `urn:uuid:`; not all zero.
-fn uuid(text: &str) -> Option<String> {
-    let text = text.trim().to_ascii_lowercase();
-    let text = text.strip_prefix("urn:uuid:").unwrap_or(&text);
-    let shaped = text.len() == 36
-        && text
-            .bytes()
-            .enumerate()
-            .all(|(i, b)| if matches!(i, 8 | 13 | 18 | 23) { b == b'-' } else { b.is_ascii_hexdigit() });
-    (shaped && text.bytes().any(|b| !matches!(b, b'0' | b'-'))).then(|| text.to_owned())
-}
-
-/// 12 lower-case hexadecimal digits of an address written with or without separators.
-fn mac(text: &str) -> Option<String> {
-    let digits: String = text.chars().filter(|c| !matches!(c, ':' | '-' | '.' | ' ')).take(13).collect();
-    let shaped = digits.len() == 12 && digits.bytes().all(|b| b.is_ascii_hexdigit());
-    (shaped && digits != "000000000000" && !digits.eq_ignore_ascii_case("ffffffffffff"))
-        .then(|| digits.to_ascii_lowercase())
+/// Whether a text is more than a filler.
+fn is_something(text: &str) -> bool {
+    identity::plain(text).is_some()
 }
 
 /// Brother puts the address into the host name: `BRNB42200415BAA`, `BRW10B1DFA23670`.
 fn mac_in_host(host: &str) -> Option<String> {
     let label = host.split('.').next()?;
     let digits = label.strip_prefix("BRN").or_else(|| label.strip_prefix("BRW"))?;
-    mac(digits).filter(|_| digits.len() == 12)
+    identity::canonical_mac(digits).filter(|_| digits.len() == 12)
 }
 
 /// Text without control characters and direction marks, trimmed, at most `max` characters; `None` if nothing is left.
@@ -435,7 +486,12 @@ struct Txt<'a>(&'a [(String, Vec<u8>)]);
 impl Txt<'_> {
     fn get(&self, key: &str) -> Option<String> {
         let (_, value) = self.0.iter().take(256).find(|(known, _)| known.eq_ignore_ascii_case(key))?;
-        Some(String::from_utf8_lossy(value.get(..1024).unwrap_or(value)).into_owned())
+        let value = value.get(..1024).unwrap_or(value);
+        match std::str::from_utf8(value) {
+            Ok(text) => Some(text.to_owned()),
+            // Latin-1, as old devices write it.
+            Err(_) => Some(value.iter().map(|byte| char::from(*byte)).collect()),
+        }
     }
 
     fn has(&self, key: &str) -> bool {
@@ -452,242 +508,4 @@ impl Txt<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn policy() -> PrinterPolicy {
-        PrinterPolicy { allowed: ["192.168.0.0/16", "fe80::/10", "fd00::/8"].map(|n| n.parse().unwrap()).into() }
-    }
-
-    fn record(txt: &[&str]) -> Announcement {
-        Announcement {
-            kind: EndpointKind::Ipp,
-            service_type: "_ipp._tcp.local.".into(),
-            subtype: None,
-            fullname: "Acme LP 40 [2nd]._ipp._tcp.local.".into(),
-            host: "acme.local.".into(),
-            port: 631,
-            addresses: vec![("192.168.1.9".parse().unwrap(), 0)],
-            txt: txt
-                .iter()
-                .filter_map(|line| line.split_once('='))
-                .map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec()))
-                .collect(),
-        }
-    }
-
-    fn made(txt: &[&str]) -> Sighting {
-        sighting(&record(txt), &policy(), &[]).unwrap()
-    }
-
-    #[test]
-    fn a_full_record_becomes_a_sighting() {
-        let seen = made(&[
-            "txtvers=1",
-            "rp=ipp/print",
-            "ty=Acme LP 40",
-            "usb_MFG=Acme",
-            "usb_MDL=Acme LP 40",
-            "pdl=application/PDF,image/urf,,image/urf",
-            "UUID=6F0C1C5E-0b6b-4a7e-9d55-001122334455",
-            "priority=30",
-            "note=2nd floor",
-        ]);
-        assert_eq!(seen.name, "Acme LP 40 [2nd]");
-        assert_eq!(seen.key, "Acme LP 40 [2nd]._ipp._tcp.local.");
-        assert_eq!((seen.host.as_str(), seen.endpoint.uri().as_str()), ("acme.local", "ipp://acme.local/ipp/print"));
-        assert_eq!((seen.evidence.make.as_deref(), seen.evidence.model.as_deref()), (Some("Acme"), Some("LP 40")));
-        assert_eq!(seen.evidence.uuid.as_deref(), Some("6f0c1c5e-0b6b-4a7e-9d55-001122334455"));
-        assert_eq!((seen.priority, seen.location.as_deref()), (30, Some("2nd floor")));
-        assert_eq!(seen.formats, ["application/pdf", "image/urf"]);
-    }
-
-    #[test]
-    fn an_empty_record_is_still_a_printer() {
-        let seen = made(&[]);
-        assert_eq!((seen.endpoint.path.as_str(), seen.priority), ("/ipp/print", 50));
-        assert_eq!(seen.evidence, Evidence::default());
-        assert_eq!((seen.location, seen.formats), (None, vec![]));
-    }
-
-    #[test]
-    fn wrong_values_fall_back() {
-        for (txt, priority) in [("priority=100", 50), ("priority=-1", 50), ("priority=", 50), ("priority= 0", 0)] {
-            assert_eq!(made(&[txt]).priority, priority, "{txt}");
-        }
-        for (txt, path) in [
-            ("rp=/ipp/print", "/ipp/print"),
-            ("rp=//a", "/a"),
-            ("rp=", "/"),
-            ("RP=ipp", "/ipp"),
-            ("rp=a b?c#d", "/a%20b%3Fc%23d"),
-            ("rp=a\r\nb", "/ab"),
-            ("rp=ü", "/%C3%BC"),
-        ] {
-            assert_eq!(made(&[txt]).endpoint.path, path, "{txt}");
-        }
-        assert_eq!(made(&["UUID=00000000-0000-0000-0000-000000000000"]).evidence.uuid, None);
-        assert_eq!(made(&["UUID=6f0c1c5e"]).evidence.uuid, None);
-        assert_eq!(made(&["mac=00:1B:a9:0b:a7:52"]).evidence.mac.as_deref(), Some("001ba90ba752"));
-        assert_eq!(made(&["note=\x1b[31mred\u{202e}\n"]).location.as_deref(), Some("[31mred"));
-    }
-
-    #[test]
-    fn makers_and_models_are_told_apart() {
-        for (txt, make, model) in [
-            (
-                &["ty=HP LaserJet P3010 Series", "usb_MFG=Hewlett-Packard", "usb_MDL=HP LaserJet P3010 Series"][..],
-                Some("Hewlett-Packard"),
-                Some("LaserJet P3010 Series"),
-            ),
-            (&["product=(Hewlett-Packard HP LaserJet CP 1025nw)"], Some("Hewlett-Packard"), Some("LaserJet CP 1025nw")),
-            (&["ty=EPSON XP-410 Series"], Some("EPSON"), Some("XP-410 Series")),
-            (&["ty=Brother HL-L2390DW[en]"], Some("Brother"), Some("HL-L2390DW")),
-            (&["ty=Unknown", "product=(GPL Ghostscript)"], None, None),
-            (&["ty=Superprint 9"], None, Some("Superprint 9")),
-            (&["ty=HP"], Some("HP"), Some("HP")),
-            (&["usb_MFG=Xerox", "usb_MDL=Xeroxish 1"], Some("Xerox"), Some("Xeroxish 1")),
-        ] {
-            let evidence = made(txt).evidence;
-            assert_eq!((evidence.make.as_deref(), evidence.model.as_deref()), (make, model), "{txt:?}");
-        }
-    }
-
-    #[test]
-    fn a_cut_list_of_formats_loses_its_last_item() {
-        let whole = ["application/vnd.hp-pcl"; 11].join(",");
-        let cut: String = whole.chars().take(251).collect();
-        assert_eq!(formats(Some(&cut)), ["application/vnd.hp-pcl"]);
-    }
-
-    #[test]
-    fn what_is_no_printer_is_ignored_with_its_reason() {
-        let check = |change: fn(&mut Announcement), txt: &[&str], raw: &[u16]| {
-            let mut record = record(txt);
-            change(&mut record);
-            sighting(&record, &policy(), raw).map(|seen| seen.name)
-        };
-        assert_eq!(check(|r| r.port = 0, &[], &[]), Err(Ignored::Placeholder));
-        assert_eq!(check(|r| r.port = 9100, &[], &[]), Err(Ignored::PrintPort));
-        assert_eq!(check(|r| r.port = 4000, &[], &[4000]), Err(Ignored::PrintPort));
-        assert!(check(|r| r.port = 4000, &[], &[4001]).is_ok());
-        assert_eq!(check(|_| {}, &["printer-type=0x9056"], &[]), Err(Ignored::SharedQueue));
-        assert_eq!(
-            check(|r| r.subtype = Some("_cups._sub._ipp._tcp.local.".into()), &[], &[]),
-            Err(Ignored::SharedQueue)
-        );
-        assert_eq!(
-            check(|r| r.fullname = "a @ b._ipp._tcp.local.".into(), &["rp=printers/a"], &[]),
-            Err(Ignored::SharedQueue)
-        );
-        // A device may use that path.
-        assert!(check(|_| {}, &["rp=printers/HP_LaserJet_CP1025nw"], &[]).is_ok());
-        assert_eq!(
-            check(|r| r.addresses = vec![("8.8.8.8".parse().unwrap(), 0)], &[], &[]),
-            Err(Ignored::OutsideNetworks)
-        );
-        assert_eq!(check(|r| r.addresses.clear(), &[], &[]), Err(Ignored::OutsideNetworks));
-        assert_eq!(check(|r| r.fullname = "._ipp._tcp.local.".into(), &[], &[]), Err(Ignored::NoName));
-        assert_eq!(check(|r| r.fullname = "\u{1}._ipp._tcp.local.".into(), &[], &[]), Err(Ignored::NoName));
-    }
-
-    #[test]
-    fn appsocket_and_lpd_are_places_for_jobs() {
-        let raw = |kind, port, txt: &[&str]| {
-            let mut record = record(txt);
-            (record.kind, record.port) = (kind, port);
-            (record.service_type, record.fullname) = match kind {
-                EndpointKind::Lpd => ("_printer._tcp.local.".into(), "Old._printer._tcp.local.".into()),
-                _ => ("_pdl-datastream._tcp.local.".into(), "Old._pdl-datastream._tcp.local.".into()),
-            };
-            sighting(&record, &policy(), &[port]).map(|seen| (seen.name, seen.endpoint.uri(), seen.formats))
-        };
-        let uri = |kind, port, txt: &[&str]| raw(kind, port, txt).map(|(_, uri, _)| uri);
-        let (socket, lpd) = (EndpointKind::AppSocket, EndpointKind::Lpd);
-        assert_eq!(uri(socket, 9100, &["rp=x"]), Ok("socket://acme.local".into()));
-        assert_eq!(uri(socket, 9101, &[]), Ok("socket://acme.local:9101".into()));
-        for (txt, queue) in [(&[][..], "auto"), (&["rp="], "auto"), (&["rp=PASSTHRU"], "PASSTHRU")] {
-            assert_eq!(uri(lpd, 515, txt), Ok(format!("lpd://acme.local/{queue}")));
-        }
-        // The flagship that only defends the name.
-        assert_eq!(uri(lpd, 0, &[]), Err(Ignored::Placeholder));
-        for port in [22, 80, 631] {
-            assert_eq!(uri(socket, port, &[]), Err(Ignored::OtherService), "{port}");
-        }
-        assert_eq!(uri(lpd, 515, &["printer-type=0x4"]), Err(Ignored::SharedQueue));
-        let (name, _, formats) =
-            raw(socket, 9100, &["pdl=application/postscript", "usb_CMD=PJL,PCL,PostScript,XYZ"]).unwrap();
-        assert_eq!(name, "Old");
-        assert_eq!(formats, ["application/postscript", "application/vnd.hp-pjl", "application/vnd.hp-pcl"]);
-    }
-
-    #[test]
-    fn addresses_come_best_first_and_link_local_ones_with_their_interface() {
-        let mut record = record(&[]);
-        record.addresses = ["fe80::2", "fd00::1", "192.168.1.9", "8.8.8.8", "fe80::1", "192.168.1.8"]
-            .iter()
-            .map(|text| (text.parse().unwrap(), if text.starts_with("fe80::2") { 7 } else { 3 }))
-            .collect();
-        let endpoint = sighting(&record, &policy(), &[]).unwrap().endpoint;
-        let wanted: Vec<IpAddr> =
-            ["192.168.1.8", "192.168.1.9", "fd00::1", "fe80::1"].map(|t| t.parse().unwrap()).into();
-        assert_eq!((endpoint.addresses, endpoint.scope_id), (wanted, 3));
-        record.addresses.retain(|(address, _)| !address.to_string().starts_with("fe80"));
-        assert_eq!(sighting(&record, &policy(), &[]).unwrap().endpoint.scope_id, 0);
-        // Without an interface it leads nowhere.
-        record.addresses = vec![("fe80::1".parse().unwrap(), 0)];
-        assert_eq!(sighting(&record, &policy(), &[]).unwrap_err(), Ignored::OutsideNetworks);
-    }
-
-    #[test]
-    fn a_host_that_no_uri_can_hold_is_replaced_by_the_address() {
-        let mut record = record(&[]);
-        record.host = "my printer/../.local.".into();
-        let seen = sighting(&record, &policy(), &[]).unwrap();
-        assert_eq!(seen.endpoint.uri(), "ipp://192.168.1.9/ipp/print");
-    }
-
-    #[test]
-    fn names_are_unescaped() {
-        assert_eq!(unescape(r"HP 1\.5 \(x\)\032\\ \3"), r"HP 1.5 \(x\) \ \3");
-        assert_eq!(unescape(r"\195\188\999"), "ü\\999");
-    }
-
-    proptest! {
-        #[test]
-        fn any_record_ends_in_a_bounded_sighting_or_a_reason(
-            fullname in "\\PC{0,300}(\\._ipp\\._tcp\\.local\\.)?",
-            host in "\\PC{0,300}",
-            port: u16,
-            subtype in proptest::option::of("\\PC{0,40}"),
-            kind in prop_oneof![Just(EndpointKind::Ipps), Just(EndpointKind::AppSocket), Just(EndpointKind::Lpd)],
-            addresses in proptest::collection::vec((any::<IpAddr>(), any::<u32>()), 0..40),
-            txt in proptest::collection::vec(
-                (prop_oneof![
-                    Just("rp".to_owned()), Just("ty".to_owned()), Just("product".to_owned()), Just("pdl".to_owned()),
-                    Just("UUID".to_owned()), Just("usb_MFG".to_owned()), Just("usb_MDL".to_owned()),
-                    Just("priority".to_owned()), Just("note".to_owned()), Just("mac".to_owned()), "\\PC{0,20}",
-                ], proptest::collection::vec(any::<u8>(), 0..300)), 0..60),
-        ) {
-            let record = Announcement {
-                kind, service_type: "_ipp._tcp.local.".into(), subtype, fullname, host, port, addresses, txt,
-            };
-            let all = PrinterPolicy { allowed: vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()] };
-            if let Ok(seen) = sighting(&record, &all, &[]) {
-                let texts = [Some(&seen.name), seen.location.as_ref(), seen.evidence.make.as_ref(), seen.evidence.model.as_ref()];
-                for text in texts.into_iter().flatten() {
-                    prop_assert!(!text.is_empty() && text.chars().count() <= MAX_TEXT && !text.chars().any(char::is_control));
-                }
-                prop_assert!(seen.key.chars().count() <= MAX_KEY);
-                let path = &seen.endpoint.path;
-                prop_assert!((path.starts_with('/') || kind == EndpointKind::AppSocket) && path.len() <= MAX_PATH);
-                prop_assert!(seen.priority <= 99 && seen.formats.len() <= MAX_FORMATS);
-                prop_assert!((1..=MAX_ADDRESSES).contains(&seen.endpoint.addresses.len()));
-                let print_port = crate::domain::net::is_print_port(seen.endpoint.port);
-                prop_assert!(seen.endpoint.port != 0 && !(print_port && kind.is_ipp()));
-                prop_assert!(url::Url::parse(&seen.endpoint.uri()).is_ok(), "{}", seen.endpoint.uri());
-            }
-        }
-    }
-}
+mod tests;

@@ -1,9 +1,9 @@
-//! A way to print: which protocol, at which addresses, under which path.
+//! A way to print, or to ask: which protocol, at which addresses, under which path.
 
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
-/// The protocols a document can travel over, best first.
+/// The protocols a document can travel over, best first, and the one over which a printer is only asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EndpointKind {
@@ -15,6 +15,8 @@ pub enum EndpointKind {
     AppSocket,
     /// Line Printer Daemon (RFC 1179).
     Lpd,
+    /// An SNMP agent (RFC 3805): tells of the printer, takes no documents.
+    Snmp,
 }
 
 impl EndpointKind {
@@ -24,6 +26,7 @@ impl EndpointKind {
             Self::Ipps | Self::Ipp => 631,
             Self::AppSocket => 9100,
             Self::Lpd => 515,
+            Self::Snmp => 161,
         }
     }
 
@@ -34,7 +37,13 @@ impl EndpointKind {
             Self::Ipp => "ipp",
             Self::AppSocket => "appsocket",
             Self::Lpd => "lpd",
+            Self::Snmp => "snmp",
         }
+    }
+
+    /// Whether whatever is sent there comes out on paper: AppSocket and LPD.
+    pub fn is_raw(self) -> bool {
+        matches!(self, Self::AppSocket | Self::Lpd)
     }
 
     /// Whether it may be asked questions. A print port never is: whatever is written there may come out on paper.
@@ -70,6 +79,7 @@ impl Endpoint {
             EndpointKind::Ipp => "ipp",
             EndpointKind::AppSocket => "socket",
             EndpointKind::Lpd => "lpd",
+            EndpointKind::Snmp => "snmp",
         };
         let host = match self.host.parse::<IpAddr>() {
             Ok(IpAddr::V6(v6)) => format!("[{v6}]"),

@@ -1,25 +1,52 @@
 //! Who is who: canonical evidence, a stable id from it, and whether two records are one device.
 //!
-//! First form. Evidence is graded, strong to weak:
+//! ## The ladder
 //!
-//! 1. serial and maker,
-//! 2. UUID (`printer-uuid`, TXT `UUID`),
-//! 3. MAC address,
-//! 4. host name, with the queue's path where the path names a queue,
-//! 5. name and model.
+//! Strong keys are the serial number with its maker, the UUID and the addresses of network cards. A printer keeps all it
+//! was ever known by (`registry`, aliases); what a device says is compared with all of them ([`compare`]). The first
+//! line that applies decides.
 //!
-//! Values known to identify nothing are treated as absent ([`canonical`]): the all-zero UUID, the serials `0`, `N/A`,
-//! `XXXXXXX` or the model's own name, a MAC of zeros, `localhost`. Makers are brought to one name (`Hewlett-Packard`
-//! and `HP` are `hp`), so that the spelling of a firmware changes nothing.
+//! | evidence | verdict | what follows |
+//! |---|---|---|
+//! | serial numbers differ | different | apart, whatever else agrees |
+//! | serial number and maker agree | same | one printer, wherever both are seen; where the serial was only announced, once the printer that has it is silent or turns out to be there too |
+//! | … but all UUIDs and all network cards differ | disputed | one printer (it was rebuilt) once the old place is silent; while both answer, two, listed as possible duplicates |
+//! | UUID agrees | same | at the same place at once; elsewhere when the old place does not answer any more; while both answer, two, and the UUID counts as cloned |
+//! | … but the network cards differ, or each has another strong key that the other lacks | disputed | one printer on the same host, else two |
+//! | … but the models differ | different | apart, except at the same place |
+//! | a network card agrees | same | as for the UUID; two cards that agree suffice anywhere at once |
+//! | … but the models differ | different | apart |
+//! | UUIDs differ | different | apart; under one service name on one host an announced new UUID is the same printer, where nothing more is known of either |
+//! | network cards differ | different | apart |
+//! | models differ | different | apart, but never the reason to take an endpoint from a printer |
+//! | a serial number of two makers | different | apart |
+//! | nothing in common | open | by place: a service of the same name on the same host; a print port or an agent at the only printer's address. Strong keys that come with it are taken only when an answer bears them out at the same address at the same time |
+//!
+//! Host name, name and model, and the address by themselves join nothing over time: they make possible duplicates.
+//! Two that have no strong key are one at the same time at one address, IPP port and queue, or under one host name.
+//!
+//! ## What counts as absent
+//!
+//! [`canonical`] drops what is known to identify nothing: the all-zero UUID and other repeated digits; serial numbers
+//! such as `0`, `N/A`, `XXXXXXX`, `12345678` or the model's own name, and fewer than three characters; MAC addresses of
+//! zeros, ones or for many receivers; `localhost`. A serial number without a known maker is no key. A UUID or MAC
+//! address that several printers have is learned to be cloned: it counts as absent elsewhere than at the place of one of
+//! them. The node of a version 1 UUID is a MAC address that joins and never parts. Makers are brought to one name
+//! (`Hewlett-Packard` and `HP` are `hp`), so that the spelling of a firmware changes nothing.
 //!
 //! Invariants: [`mint`] depends on canonical evidence only, never on addresses, order or time; evidence that differs
-//! in spelling only gives the same id. [`same_device`] is symmetric, and two records whose serials differ under one
-//! maker are never the same.
+//! in spelling only gives the same id. [`same_device`] is symmetric, and two records whose serials differ are never the
+//! same.
 //!
-//! Not here: when an id is minted and that it sticks (`registry`).
+//! Not here: when an id is minted and that it sticks, places and times (`registry`).
+
+mod keys;
+
+pub use keys::{Facts, Key, compare};
 
 use super::ids::PrinterId;
-use super::sighting::Evidence;
+use super::makers;
+use super::sighting::{Evidence, in_order};
 use sha2::{Digest, Sha256};
 use std::net::IpAddr;
 
@@ -43,6 +70,9 @@ pub enum Verdict {
     Same(Reason),
     /// Two devices.
     Different(Reason),
+    /// This strong evidence agrees and all other strong evidence is in conflict: one device that was rebuilt, or a
+    /// cloned value. Where and when they were seen decides.
+    Disputed(Reason),
     /// The evidence does not say.
     Open,
 }
@@ -67,8 +97,8 @@ pub fn canonical(evidence: &Evidence) -> Evidence {
     let models = [evidence.model.as_deref(), model.as_deref()];
     let serial = evidence.serial.as_deref().and_then(|s| canonical_serial(s, models));
     let uuid = evidence.uuid.as_deref().and_then(canonical_uuid);
-    let mac = evidence.mac.as_deref().and_then(canonical_mac);
-    Evidence { make, model, serial, uuid, mac }
+    let macs = in_order(evidence.macs.iter().filter_map(|mac| canonical_mac(mac)));
+    Evidence { make, model, serial, uuid, macs }
 }
 
 /// The id for this evidence: canonical maker, a dash, ten base-32 characters of a hash of the strongest evidence.
@@ -90,7 +120,7 @@ pub fn candidates(evidence: &Evidence, fallback: &Fallback<'_>) -> Vec<PrinterId
     if let Some(uuid) = &e.uuid {
         ids.push(hashed(prefix, "uuid", &[uuid]));
     }
-    if let Some(mac) = &e.mac {
+    if let Some(mac) = e.macs.first() {
         ids.push(hashed(prefix, "mac", &[mac]));
     }
     // The first port of a print server has the id of its host or name, the others one of their own.
@@ -110,35 +140,9 @@ pub fn candidates(evidence: &Evidence, fallback: &Fallback<'_>) -> Vec<PrinterId
     ids
 }
 
-/// Whether two records are of one device. Serial outranks UUID, UUID outranks MAC; a UUID shared by different models
-/// or different MAC addresses proves nothing (cloned firmware). A MAC alone joins, but differing ones do not part:
-/// one printer has several network cards.
+/// Whether two records are of one device, by the ladder of the module, where nothing is known of cloned values.
 pub fn same_device(a: &Evidence, b: &Evidence) -> Verdict {
-    let (a, b) = (canonical(a), canonical(b));
-    let models_differ = match (&a.model, &b.model) {
-        (Some(a), Some(b)) => models_conflict(a, b),
-        _ => false,
-    };
-    if let (Some(x), Some(y)) = (&a.serial, &b.serial) {
-        if differ(&a.make, &b.make) {
-            return Verdict::Different(Reason::Serial);
-        }
-        return if x == y { Verdict::Same(Reason::Serial) } else { Verdict::Different(Reason::Serial) };
-    }
-    if let (Some(x), Some(y)) = (&a.uuid, &b.uuid) {
-        return match (x == y, models_differ) {
-            (true, false) => Verdict::Same(Reason::Uuid),
-            (true, true) => Verdict::Different(Reason::Model),
-            (false, _) => Verdict::Different(Reason::Uuid),
-        };
-    }
-    if let (Some(x), Some(y)) = (&a.mac, &b.mac)
-        && x == y
-        && !models_differ
-    {
-        return Verdict::Same(Reason::Mac);
-    }
-    if models_differ { Verdict::Different(Reason::Model) } else { Verdict::Open }
+    compare(&Facts::of(a), &Facts::of(b), &|_| false)
 }
 
 /// Whether the evidence holds the strongest there is: serial and maker. Nothing that comes later changes the id then.
@@ -155,12 +159,12 @@ pub fn same_uuid(a: &Evidence, b: &Evidence) -> bool {
 
 /// Whether both name a usable MAC address, and not the same. By itself no ground: a printer may have several cards.
 pub fn macs_differ(a: &Evidence, b: &Evidence) -> bool {
-    let mac = |e: &Evidence| e.mac.as_deref().and_then(canonical_mac);
-    differ(&mac(a), &mac(b))
+    let (a, b) = (canonical(a).macs, canonical(b).macs);
+    !a.is_empty() && !b.is_empty() && !share(&a, &b)
 }
 
-fn differ(a: &Option<String>, b: &Option<String>) -> bool {
-    matches!((a, b), (Some(a), Some(b)) if a != b)
+fn share(a: &[String], b: &[String]) -> bool {
+    a.iter().any(|mac| b.contains(mac))
 }
 
 /// Whether two model texts can not mean one model: both have words with digits, and none of the one is within one of
@@ -191,7 +195,7 @@ pub fn merge(known: &Evidence, more: &Evidence) -> Evidence {
         model: pick(c.model.is_some(), &more.model, &known.model),
         serial: pick(c.serial.is_some(), &more.serial, &known.serial),
         uuid: pick(c.uuid.is_some(), &more.uuid, &known.uuid),
-        mac: pick(c.mac.is_some(), &more.mac, &known.mac),
+        macs: in_order(c.macs.iter().chain(&canonical(known).macs).cloned()),
     }
 }
 
@@ -211,57 +215,13 @@ fn hashed(prefix: &str, kind: &str, parts: &[&str]) -> PrinterId {
     PrinterId::from_maker_and_hash(prefix, &hash.finalize())
 }
 
-/// Makers with several names in the field, matched against the start of the lower-case text at a word boundary,
-/// longest first. What is not here keeps its first word.
-const MAKERS: [(&str, &str); 40] = [
-    ("hewlett-packard", "hp"),
-    ("hewlett packard", "hp"),
-    ("hp inc", "hp"),
-    ("hp", "hp"),
-    ("kyocera mita", "kyocera"),
-    ("kyocera document solutions", "kyocera"),
-    ("kyocera", "kyocera"),
-    ("konica minolta", "konica-minolta"),
-    ("konicaminolta", "konica-minolta"),
-    ("konica-minolta", "konica-minolta"),
-    ("konica", "konica-minolta"),
-    ("minolta", "konica-minolta"),
-    ("fuji xerox", "fujifilm"),
-    ("fujixerox", "fujifilm"),
-    ("fujifilm", "fujifilm"),
-    ("xerox", "xerox"),
-    ("brother", "brother"),
-    ("seiko epson", "epson"),
-    ("epson", "epson"),
-    ("canon", "canon"),
-    ("lexmark", "lexmark"),
-    ("ricoh", "ricoh"),
-    ("samsung", "samsung"),
-    ("sharp", "sharp"),
-    ("toshiba tec", "toshiba"),
-    ("toshiba", "toshiba"),
-    ("oki data", "oki"),
-    ("okidata", "oki"),
-    ("oki", "oki"),
-    ("dell", "dell"),
-    ("zebra technologies", "zebra"),
-    ("zebra", "zebra"),
-    ("pantum", "pantum"),
-    ("develop", "develop"),
-    ("utax", "utax"),
-    ("triumph-adler", "triumph-adler"),
-    ("ta triumph-adler", "triumph-adler"),
-    ("riso", "riso"),
-    ("panasonic", "panasonic"),
-    ("apple", "apple"),
-];
-
-/// The one name of a maker: lower case, letters, digits and dashes, at most 24 characters, never empty.
+/// The one name of a maker: lower case, letters, digits and dashes, at most 24 characters, never empty. Makers with several
+/// names have theirs in [`makers`]; what is not there keeps its first word.
 pub fn canonical_maker(text: &str) -> String {
-    let lower = text.trim().to_lowercase();
-    if let Some(canonical) = known_maker(&lower) {
-        return canonical.to_owned();
+    if let Some(maker) = makers::of_text(text) {
+        return maker.id.to_owned();
     }
+    let lower = text.trim().to_lowercase();
     let first = lower.split([' ', ',', ';', '/', '(']).find(|w| !w.is_empty()).unwrap_or_default();
     let mut slug = String::new();
     for c in first.chars() {
@@ -275,50 +235,28 @@ pub fn canonical_maker(text: &str) -> String {
         }
     }
     let slug = slug.trim_matches('-');
-    if let Some(canonical) = known_maker(slug) {
-        return canonical.to_owned();
+    if let Some(maker) = makers::of_text(slug) {
+        return maker.id.to_owned();
     }
     plain(slug).unwrap_or_else(|| "printer".to_owned())
-}
-
-/// Whether a text is the name of a maker of printers, in one of its spellings.
-pub fn is_maker(text: &str) -> bool {
-    let lower = text.trim().to_lowercase();
-    MAKERS.iter().any(|(name, _)| *name == lower)
-}
-
-fn known_maker(lower: &str) -> Option<&'static str> {
-    let matching = MAKERS.iter().filter(|(name, _)| starts_with_word(lower, name));
-    matching.max_by_key(|(name, _)| name.len()).map(|(_, canonical)| *canonical)
-}
-
-fn starts_with_word(text: &str, word: &str) -> bool {
-    text.strip_prefix(word).is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric()))
 }
 
 /// The model in lower case with single spaces, without its maker in front (however often).
 fn without_maker(model: &str, make: Option<&str>) -> String {
     let lower = model.to_lowercase();
-    let mut words: Vec<&str> = lower.split_whitespace().collect();
-    let is_maker = |front: &str| {
-        let named = MAKERS.iter().any(|(name, canonical)| front == *name && make.is_none_or(|m| m == *canonical));
-        named || make == Some(front)
-    };
-    while let Some(skip) =
-        (1..words.len().min(4)).rev().find(|n| is_maker(&words.get(..*n).unwrap_or_default().join(" ")))
-    {
-        words.drain(..skip);
-    }
-    words.join(" ")
+    let words: Vec<&str> = lower.split_whitespace().collect();
+    makers::without_maker(&words.join(" "), make).to_owned()
 }
 
 /// Trims, drops control characters, and takes words that mean "nothing" for nothing.
-fn plain(text: &str) -> Option<String> {
+pub fn plain(text: &str) -> Option<String> {
     let text: String = text.chars().filter(|c| !c.is_control()).take(256).collect();
     let text = text.trim();
     let lower = text.to_ascii_lowercase();
-    let nothing =
-        matches!(lower.as_str(), "" | "unknown" | "none" | "n/a" | "na" | "null" | "(null)" | "-" | "default");
+    let nothing = matches!(
+        lower.as_str(),
+        "" | "unknown" | "none" | "n/a" | "na" | "null" | "(null)" | "-" | "default" | "generic"
+    );
     (!nothing).then(|| text.to_owned())
 }
 
@@ -349,7 +287,7 @@ fn canonical_serial(text: &str, models: [Option<&str>; 2]) -> Option<String> {
 }
 
 /// Lower case in 8-4-4-4-12 form without `urn:uuid:`, or nothing: not that form, or one digit repeated.
-fn canonical_uuid(text: &str) -> Option<String> {
+pub fn canonical_uuid(text: &str) -> Option<String> {
     let lower = text.trim().to_ascii_lowercase();
     let uuid = lower.strip_prefix("urn:uuid:").unwrap_or(&lower);
     let well_formed = uuid.len() == 36
@@ -363,8 +301,9 @@ fn canonical_uuid(text: &str) -> Option<String> {
 }
 
 /// 12 lower-case hex digits, or nothing: zeros, ones, a multicast address.
-fn canonical_mac(text: &str) -> Option<String> {
-    let mac: String = text.trim().to_ascii_lowercase().chars().filter(|c| !matches!(c, ':' | '-' | '.')).collect();
+pub fn canonical_mac(text: &str) -> Option<String> {
+    let mac: String =
+        text.trim().to_ascii_lowercase().chars().filter(|c| !matches!(c, ':' | '-' | '.' | ' ')).collect();
     let first = u8::from_str_radix(mac.get(..2)?, 16).ok()?;
     let hex = mac.len() == 12 && mac.bytes().all(|b| b.is_ascii_hexdigit());
     let zero = mac.bytes().all(|b| b == b'0');
@@ -385,7 +324,13 @@ mod tests {
 
     fn evidence(make: &str, model: &str, serial: &str, uuid: &str, mac: &str) -> Evidence {
         let some = |t: &str| (!t.is_empty()).then(|| t.to_owned());
-        Evidence { make: some(make), model: some(model), serial: some(serial), uuid: some(uuid), mac: some(mac) }
+        Evidence {
+            make: some(make),
+            model: some(model),
+            serial: some(serial),
+            uuid: some(uuid),
+            macs: some(mac).into_iter().collect(),
+        }
     }
 
     const UUID: &str = "1c852a4d-b800-1f08-abcd-d4c9ef00c3a1";
@@ -413,9 +358,9 @@ mod tests {
             assert_eq!(canonical(&evidence("", "", "", uuid, "")).uuid, None, "{uuid}");
         }
         for mac in ["000000000000", "00:00:00:00:00:00", "ffffffffffff", "0100005e0001", "12345", "é2345"] {
-            assert_eq!(canonical(&evidence("", "", "", "", mac)).mac, None, "{mac}");
+            assert_eq!(canonical(&evidence("", "", "", "", mac)).macs, Vec::<String>::new(), "{mac}");
         }
-        assert_eq!(canonical(&evidence("", "", "", "", "D4:C9:EF:00:C3:A1")).mac.as_deref(), Some("d4c9ef00c3a1"));
+        assert_eq!(canonical(&evidence("", "", "", "", "D4:C9:EF:00:C3:A1")).macs, ["d4c9ef00c3a1"]);
     }
 
     #[test]
@@ -472,7 +417,7 @@ mod tests {
         assert_eq!(merged.serial.as_deref(), Some("PHB1234567"));
         assert_eq!(merged.model.as_deref(), Some("LaserJet M402"));
         assert_eq!(merged.uuid.as_deref(), Some(UUID));
-        assert_eq!(merged.mac.as_deref(), Some("d4c9ef00c3a1"));
+        assert_eq!(merged.macs, ["d4c9ef00c3a1"]);
     }
 
     fn any_evidence() -> impl Strategy<Value = Evidence> {
@@ -482,7 +427,7 @@ mod tests {
             model,
             serial,
             uuid,
-            mac,
+            macs: mac.into_iter().collect(),
         })
     }
 

@@ -6,6 +6,10 @@
 //!   IPv4 address it leads to.
 //! - No rule ever allows an unspecified, multicast or broadcast address, whatever networks are configured: on Linux a
 //!   connection to `0.0.0.0` ends at the machine itself.
+//! - The network and the broadcast address of an allowed IPv4 network of at most 30 bits are no printer's: what is sent to
+//!   a broadcast address is sent to everybody. Of several networks the narrowest decides.
+//! - No printer is at an address of this machine (loopback apart, where it is allowed), unless that address alone is an
+//!   allowed network: a gateway that connects to itself prints nothing.
 //! - A print port ([`is_print_port`]) is never allowed, for questions to printers and for documents. Only a job may
 //!   connect one, at an endpoint that is there for it ([`PrinterPolicy::permit_job`]).
 //!
@@ -29,6 +33,8 @@ pub fn is_print_port(port: u16) -> bool {
 pub struct PrinterPolicy {
     /// Directly connected networks and configured ones.
     pub allowed: Vec<Network>,
+    /// Addresses of this machine, where no printer is; loopback addresses need not be among them.
+    pub own: Vec<IpAddr>,
 }
 
 impl PrinterPolicy {
@@ -58,15 +64,23 @@ impl PrinterPolicy {
             return self.permit(endpoint);
         }
         let mut permitted = endpoint.clone();
-        permitted.addresses.retain(|address| endpoint.port != 0 && self.check_address(*address).is_ok());
+        let may = |address: &IpAddr| endpoint.port != 0 && self.check_address(*address).is_ok();
+        permitted.addresses.retain(|address| endpoint.kind.is_raw() && may(address));
         permitted
     }
 
     /// May a printer be at this address?
     pub fn check_address(&self, address: IpAddr) -> Result<(), AddressRefusal> {
         let class = classify(address);
-        if class.is_never_a_host() || !self.allowed.iter().any(|network| network.contains(address)) {
+        let narrowest = self.allowed.iter().filter(|network| network.contains(address)).max_by_key(|n| n.prefix());
+        let Some(network) = narrowest.filter(|_| !class.is_never_a_host()) else {
             return Err(AddressRefusal::OutsideNetworks(address, class));
+        };
+        if network.is_edge(address) {
+            return Err(AddressRefusal::NoHost(address, *network));
+        }
+        if !network.is_one_address() && self.own.iter().any(|own| own.to_canonical() == address.to_canonical()) {
+            return Err(AddressRefusal::Own(address));
         }
         Ok(())
     }
@@ -127,6 +141,12 @@ pub enum AddressRefusal {
     /// The address is in none of the allowed networks.
     #[error("{0} ({1}) is not in an allowed network")]
     OutsideNetworks(IpAddr, AddressClass),
+    /// The network's own or its broadcast address.
+    #[error("{0} is the network's own or the broadcast address of {1}, not a host's")]
+    NoHost(IpAddr, Network),
+    /// This machine's.
+    #[error("{0} is this machine itself; a printer there needs {0}/{bits} in printers.allowedNetworks", bits = if .0.is_ipv4() { 32 } else { 128 })]
+    Own(IpAddr),
 }
 
 /// What kind of address it is.
@@ -265,6 +285,19 @@ impl Network {
             (IpAddr::V6(network), IpAddr::V6(v6)) => u128::from(v6) & mask_v6(self.prefix) == u128::from(network),
             _ => false,
         }
+    }
+
+    /// Is it the first or the last address of an IPv4 network that has both a name and a broadcast address for
+    /// itself (RFC 3021: one of 31 bits has not)?
+    fn is_edge(&self, address: IpAddr) -> bool {
+        let (IpAddr::V4(first), IpAddr::V4(v4)) = (self.address, address.to_canonical()) else { return false };
+        let last = u32::from(first) | !mask_v4(self.prefix);
+        self.prefix <= 30 && (v4 == first || u32::from(v4) == last)
+    }
+
+    /// Has it one address only?
+    fn is_one_address(&self) -> bool {
+        self.prefix == if self.address.is_ipv4() { 32 } else { 128 }
     }
 
     /// The first address.
@@ -451,7 +484,7 @@ mod tests {
 
     #[test]
     fn only_permitted_addresses_of_an_endpoint_are_left() {
-        let policy = PrinterPolicy { allowed: vec!["10.1.0.0/16".parse().unwrap()] };
+        let policy = PrinterPolicy { allowed: vec!["10.1.0.0/16".parse().unwrap()], ..PrinterPolicy::default() };
         let mut endpoint = Endpoint {
             kind: crate::domain::endpoint::EndpointKind::Ipp,
             host: "p.local".into(),
@@ -569,7 +602,10 @@ mod tests {
 
     #[test]
     fn a_printer_is_only_where_it_may_be() {
-        let policy = PrinterPolicy { allowed: vec!["10.0.0.0/8".parse().unwrap(), "0.0.0.0/0".parse().unwrap()] };
+        let policy = PrinterPolicy {
+            allowed: vec!["10.0.0.0/8".parse().unwrap(), "0.0.0.0/0".parse().unwrap()],
+            ..PrinterPolicy::default()
+        };
         assert_eq!(policy.check(ip("10.1.2.3"), 631, &[]), Ok(()));
         assert_eq!(policy.check(ip("10.1.2.3"), 9100, &[]), Err(AddressRefusal::PrintPort(9100)));
         assert_eq!(policy.check(ip("10.1.2.3"), 4010, &[4010]), Err(AddressRefusal::PrintPort(4010)));
@@ -577,6 +613,33 @@ mod tests {
         assert!(policy.check(ip("fe80::1"), 631, &[]).is_err());
         assert!(policy.check(ip("0.0.0.0"), 631, &[]).is_err());
         assert!(policy.check(ip("224.0.0.251"), 631, &[]).is_err());
+    }
+
+    #[test]
+    fn no_printer_is_at_the_edge_of_a_network_or_at_this_machine() {
+        let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Network>>();
+        let mut policy = PrinterPolicy {
+            allowed: networks(&["10.9.0.0/16", "10.9.0.0/24", "10.9.7.0/31", "10.9.8.0/30", "fd00::/64"]),
+            own: vec![ip("10.9.0.1"), ip("fd00::1")],
+        };
+        for good in ["10.9.0.2", "10.9.1.255", "10.9.2.0", "10.9.7.0", "10.9.7.1", "10.9.8.1", "fd00::2", "fd00::"] {
+            assert_eq!(policy.check_address(ip(good)), Ok(()), "{good}");
+        }
+        for edge in ["10.9.0.255", "10.9.0.0", "10.9.255.255", "10.9.8.3", "10.9.8.0", "::ffff:10.9.0.255"] {
+            assert!(matches!(policy.check_address(ip(edge)), Err(AddressRefusal::NoHost(..))), "{edge}");
+        }
+        for own in ["10.9.0.1", "fd00::1", "::ffff:10.9.0.1"] {
+            assert_eq!(policy.check_address(ip(own)), Err(AddressRefusal::Own(ip(own))));
+        }
+        // Said explicitly, it is meant.
+        policy.allowed.extend(networks(&["10.9.0.1/32", "10.9.0.255/32"]));
+        assert_eq!(policy.check_address(ip("10.9.0.1")), Ok(()));
+        assert_eq!(policy.check_address(ip("10.9.0.255")), Ok(()));
+        // A narrower network in which it is a host.
+        policy.allowed = networks(&["10.9.0.0/24", "10.9.0.0/23"]);
+        assert!(policy.check_address(ip("10.9.0.255")).is_err());
+        policy.allowed = networks(&["10.9.0.0/23", "10.9.0.254/31"]);
+        assert_eq!(policy.check_address(ip("10.9.0.255")), Ok(()));
     }
 
     #[test]

@@ -16,6 +16,7 @@
 
 use super::retry::Backoff;
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -96,6 +97,33 @@ struct OnItsWay {
     tries: u32,
     /// When it is sent (again) unless its echo comes first.
     due: Timestamp,
+}
+
+/// The way to the cloud at one moment, as people and programs on the gateway see it. Counts are since the start of the
+/// present configuration.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// The nucleus is connected and every subscription was answered. Whether the cloud hears us, only `heardAt` tells.
+    pub linked: bool,
+    /// When the cloud's side was last heard: an echo, or an answer to a shadow update.
+    pub heard_at: Option<Timestamp>,
+    /// Messages on their way.
+    pub on_their_way: usize,
+    /// How many may be on their way at once.
+    pub window: usize,
+    /// Shadow updates on their way.
+    pub shadows_on_their_way: usize,
+    /// Messages a second at most.
+    pub messages_per_second: u32,
+    /// Messages confirmed by their echo.
+    pub confirmed: u64,
+    /// Messages sent again.
+    pub resent: u64,
+    /// Echoes that were none: another payload, another topic, an unknown id.
+    pub forged: u64,
+    /// Commands dropped because the job book did not keep up; their submitters send them again.
+    pub dropped_commands: u64,
 }
 
 /// The messages on their way.

@@ -3,50 +3,91 @@
 //! ```text
 //!  Sighting of an unknown key
 //!      │
-//!      ├─ same host as a known printer, same device ─────────────▶ attached (Changed)
+//!      ├─ a service of a known printer's host; a print port or agent at the only printer's address ──▶ attached (Changed)
+//!      ├─ ignored by an administrator ──▶ (nothing)
 //!      ▼
-//!  quarantined ──Probe──▶ ProbeAnswered / ProbeFailed at its last endpoint
-//!      │                        │
-//!      │ Lost: gone             ├─ same device as a known printer ──▶ attached (Changed)
-//!      ▼                        ├─ same UUID or MAC, but that printer lives elsewhere ──▶ contested ─CheckNow─┐
-//!    (nothing)                  └─ nobody we know ──▶ adopted: the id is minted (Adopted)                     │
-//!                                                              ▲                                              │
-//!                        the old place still answers: another device with cloned evidence ◀───────────────────┤
-//!                        the old place is silent: the device has moved, attached (Changed) ◀──────────────────┘
-//!  adopted ── PollAnswered by another device ──▶ that endpoint is quarantined again
-//!          ── PollAnswered with a serial known elsewhere ──▶ merged into the older one (Merged)
+//!  quarantined ──Probe──▶ ProbeAnswered / ProbeFailed at its last endpoint; an agent's own strong word needs none
+//!      │                     │
+//!      │ Lost: gone          ├─ pinned, or a known printer by a strong key, without doubt ──▶ attached (Changed)
+//!      ▼                     ├─ ignored or retired ──▶ parked: no id, not asked again
+//!    (nothing)               ├─ a key of a printer that lives elsewhere, or a printer at its address that has nothing
+//!                            │  in common with it ──▶ contested ──CheckNow──┐
+//!                            └─ nobody we know ──▶ the id is minted         │
+//!                                        │                                  │
+//!                                        │     answers elsewhere ◀──────────┤ (two; of a device that never answered:
+//!                                        │                                  │  silent, no id before it answers)
+//!                                        │     does not answer, or answers  │
+//!                                        │     at the same address ◀────────┘ (one: attached, Changed)
+//!                                        ▼
+//!              pending ◀──(adoption: approve)── id ──(auto, or approved beforehand)──▶ adopted
+//!                 └───────────── Approved{true} (Adopted) ─▶◀─ Approved{false} (Pending) ─────┘
+//!
+//!  adopted, pending ── answer of another device ──▶ that endpoint is quarantined again (Changed)
+//!                   ── an answer brings a key of another printer ──▶ merged into the older one (Merged), at once or
+//!                      when the other one turns out to be silent
+//!                   ── Lost, PollFailed, long absence ──▶ stays
+//!                   ── ignored or retired by an administrator, at a start ──▶ gone (Dropped)
 //! ```
 //!
-//! Invariants ([`Registry::check`]): an id is minted once and never changes; no two printers have one maker and serial;
-//! a sighting's key belongs to one printer or one quarantined device; an absorbed id leads to exactly one survivor; at
-//! most [`MAX_PRINTERS`] printers and quarantined devices, [`MAX_ENDPOINTS`] endpoints each.
+//! Offline is the state's matter: absence removes no printer. What an administrator decides is in `ruling`.
+//!
+//! Invariants ([`Registry::check`]): an id is minted once and never changes; two printers have one maker and serial only
+//! where all their other strong evidence is in conflict; a sighting's key belongs to one printer or one quarantined
+//! device; an absorbed id leads to exactly one survivor; the index holds what the printers hold; at most [`MAX_PRINTERS`]
+//! printers and quarantined devices, [`MAX_ENDPOINTS`] endpoints, [`MAX_JOINS`] joins and [`MAX_ALIASES`] aliases of a
+//! kind each. Printers that never answered anything have few of the places; see `room`.
 //!
 //! Announcements are claims: they attach an endpoint to a printer only on the same host, or a way to print without
 //! questions (AppSocket, LPD) at the one printer's address. Everything else waits for what the device itself answers,
-//! over IPP, or over SNMP at its address. What answers neither is adopted with what was announced.
+//! over IPP, or over SNMP at its address. What answers neither is adopted with what was announced. Strong keys get into a
+//! printer's evidence only with another key of it in the same word, as its first ones, or heard at its address within two
+//! minutes of an answer of it.
+//!
+//! Silence takes time where two ids are at stake: they become one after three failed polls in a row, or a failed one and
+//! ten minutes without an answer. A device without an id may be a printer that was silent over all its endpoints once. An
+//! answer at a printer's place that holds no key of it is neither: contests wait for a later one. A serial number that was
+//! only announced is a claim that a printer which answers elsewhere does not have to share. Two devices without any key
+//! at one address, port and queue are one.
+//!
+//! Limits: a printer that answers without a key, whose agent is silent too, keeps those who say that they are it waiting;
+//! a device that answers without a key under a serial of a printer that answers elsewhere gets no id and is asked again.
+//! An address that changes hands between two such answers joins two printers until the next poll; a UUID without
+//! any other key that is at two places at once makes two printers.
 //!
 //! Not here: when to poll (`schedule`), whether it is online (`state`), storage (the hub hands out [`Printer`]s).
 
 mod check;
+mod conclude;
+mod contest;
+mod index;
+mod joins;
+mod parked;
 mod places;
 mod printer;
 mod quarantine;
+mod room;
+mod rules;
+mod ruling;
+mod seen;
 #[cfg(test)]
 mod tests;
 
-pub use printer::{Identity, KnownEndpoint, MAX_ENDPOINTS, Pin, Printer};
+pub use joins::{Because, Doubt, Duplicate, Join, MAX_DUPLICATES, MAX_JOINS};
+pub use parked::Parked;
+pub use printer::{Alias, Identity, KnownEndpoint, MAX_ALIASES, MAX_ENDPOINTS, MAX_IDS, Pin, Printer, Standing};
 pub use quarantine::{contradicts, is_own_agent};
+pub use room::{MAX_CLAIMED, MAX_CLAIMED_AT};
+pub use rules::{Adoption, Pinned, Rules, Selector, Split, Unwanted};
 
 use super::endpoint::Endpoint;
-use super::identity::{self, Reason, Verdict};
+use super::identity::Facts;
 use super::ids::PrinterId;
 use super::sighting::{Evidence, Sighting};
 use super::state::Source;
+use contest::{Heard, Stands};
+use index::Index;
 use jiff::Timestamp;
-use quarantine::{
-    Quarantined, is_beside, is_neighbour, is_other_device, is_other_queue, overlaps, rank, see, shares_address,
-    shares_place,
-};
+use quarantine::Quarantined;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Printers and quarantined devices together; what comes beyond is refused and counted.
@@ -114,6 +155,13 @@ pub enum Event {
         /// The new certificate.
         pin: Pin,
     },
+    /// An administrator approved a printer, or took the approval back.
+    Approved {
+        /// The printer.
+        id: PrinterId,
+        /// Whether it is approved.
+        approved: bool,
+    },
 }
 
 /// What the registry wants done.
@@ -126,8 +174,17 @@ pub enum Effect {
         /// The endpoint.
         endpoint: Endpoint,
     },
-    /// A printer got its id.
+    /// A printer got its id, or one that waited was approved: it is polled and takes jobs.
     Adopted(PrinterId),
+    /// A printer has its id and waits for approval: no polls, no jobs, but a shadow so that it can be approved.
+    Pending(PrinterId),
+    /// A printer is ignored or retired by an administrator: its row, shadow and schedule go.
+    Dropped {
+        /// The printer.
+        id: PrinterId,
+        /// By which decision.
+        why: Unwanted,
+    },
     /// A printer's endpoints, names or evidence changed.
     Changed(PrinterId),
     /// Poll this printer now: another device claims to be it.
@@ -157,37 +214,31 @@ pub struct Registry {
     aliases: HashMap<PrinterId, PrinterId>,
     next: u64,
     refused: u64,
+    rules: Rules,
+    index: Index,
+    /// Quarantined devices that may be a printer, by that printer.
+    contests: BTreeMap<PrinterId, BTreeSet<u64>>,
+    /// Printers that may be one, seen at two places: the one that is asked, and the others.
+    twins: BTreeMap<PrinterId, BTreeSet<PrinterId>>,
+    /// What agents said that is not borne out yet.
+    heard: BTreeMap<PrinterId, Heard>,
+    /// What is ignored by what it announces, by address or name: it is never asked.
+    turned_away: BTreeMap<String, Parked>,
+    /// Printers that may never have answered anything; see `room`.
+    claimed: BTreeSet<PrinterId>,
+    /// Ids of printers that were dropped at this start, their aliases among them.
+    unwanted: BTreeSet<PrinterId>,
+    /// Polls in a row that failed over all endpoints.
+    failures: BTreeMap<PrinterId, u8>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Owner {
     Printer(PrinterId),
     Quarantined(u64),
 }
 
 impl Registry {
-    /// The registry as it was stored. Rows beyond [`MAX_PRINTERS`], and of two rows that claim one id, key or alias
-    /// the later one's claim, are dropped.
-    pub fn restore(rows: impl IntoIterator<Item = Printer>) -> Self {
-        let mut registry = Self::default();
-        for mut printer in rows.into_iter().take(MAX_PRINTERS) {
-            if registry.is_taken(&printer.id) {
-                continue;
-            }
-            printer.endpoints.retain(|e| !registry.owners.contains_key(&e.key));
-            printer.endpoints.truncate(MAX_ENDPOINTS);
-            for e in &printer.endpoints {
-                registry.owners.insert(e.key.clone(), Owner::Printer(printer.id.clone()));
-            }
-            printer.aliases.retain(|a| !registry.is_taken(a));
-            for alias in &printer.aliases {
-                registry.aliases.insert(alias.clone(), printer.id.clone());
-            }
-            registry.printers.insert(printer.id.clone(), printer);
-        }
-        registry
-    }
-
     /// The printer of an id, also of one that was absorbed.
     pub fn get(&self, id: &PrinterId) -> Option<&Printer> {
         self.printers.get(id).or_else(|| self.printers.get(self.aliases.get(id)?))
@@ -220,9 +271,9 @@ impl Registry {
         self.printers.values()
     }
 
-    /// How many devices wait for their probe.
+    /// How many devices wait until it is known who they are; not those that an administrator ignores or retired.
     pub fn quarantined(&self) -> usize {
-        self.quarantine.len()
+        self.quarantine.values().filter(|q| !q.parked).count()
     }
 
     /// How many sightings were refused since the start.
@@ -248,12 +299,19 @@ impl Registry {
                 }
             }
             Event::PollAnswered { id, key, identity, over } => {
+                let said = identity.evidence.clone();
                 self.poll_answered(&id, &key, &identity, over, now, &mut effects);
                 // An answer of another device at the old place says nothing about this one. Whether a printer still is at
                 // its place is asked over IPP, where it has that.
-                let decides = over == Source::Ipp || !self.printers.get(&id).is_some_and(Printer::has_ipp);
+                // Unless its agent shows a key of it there.
+                let proven = self.proves(&id, &said);
+                let has_ipp = self.printers.get(&id).is_some_and(Printer::has_ipp);
+                let decides = over == Source::Ipp || !has_ipp || (proven && Facts::of(&said).has_keys());
                 if decides && self.owner(&key) == Some(&id) {
-                    self.settle_contests(&id, true, now, &mut effects);
+                    self.failures.remove(&id);
+                    let shown = Facts::of(&said).keys();
+                    let stands = if proven { Stands::At(&key, &shown) } else { Stands::Unknown };
+                    self.settle_contests(&id, stands, now, &mut effects);
                 }
             }
             Event::EndpointFailed { id, key } => {
@@ -263,366 +321,30 @@ impl Registry {
                     effects.push(Effect::Changed(id));
                 }
             }
-            Event::PollFailed { id } => self.settle_contests(&id, false, now, &mut effects),
+            Event::PollFailed { id } => {
+                if self.printers.contains_key(&id) {
+                    let failures = self.failures.entry(id.clone()).or_default();
+                    *failures = failures.saturating_add(1);
+                }
+                self.settle_contests(&id, Stands::Silent, now, &mut effects);
+            }
             Event::Repinned { id, key, pin } => {
                 if let Some(e) = self.printers.get_mut(&id).and_then(|p| p.endpoint_mut(&key)) {
                     e.pin = Some(pin);
                     effects.push(Effect::Changed(id));
                 }
             }
+            Event::Approved { id, approved } => self.approve(id, approved, &mut effects),
         }
-        debug_assert_eq!(self.check(), Ok(()));
+        // The whole is checked after every event of a small office, and in tests.
+        debug_assert!(self.printers.len() + self.quarantine.len() > 64 || self.check().is_ok(), "{:?}", self.check());
         effects.dedup();
         effects
-    }
-
-    fn sighted(&mut self, s: Sighting, now: Timestamp, effects: &mut Vec<Effect>) {
-        if s.key.is_empty() || s.key.len() > MAX_KEY_BYTES {
-            return self.refuse(&s.key, "its name is empty or too long", effects);
-        }
-        match self.owners.get(&s.key).cloned() {
-            Some(Owner::Printer(id)) => {
-                let Some(printer) = self.printers.get_mut(&id) else { return };
-                if printer.takes_again(&s) {
-                    if printer.see(&s, now) {
-                        effects.push(Effect::Changed(id.clone()));
-                        self.merge_twins(&id, effects);
-                    }
-                    return;
-                }
-                // The name now belongs to another device.
-                printer.endpoints.retain(|e| e.key != s.key);
-                self.owners.remove(&s.key);
-                effects.push(Effect::Changed(id));
-            }
-            Some(Owner::Quarantined(n)) => {
-                if let Some(q) = self.quarantine.get_mut(&n) {
-                    q.evidence = identity::merge(&q.evidence, &s.evidence);
-                    see(&mut q.endpoints, &s, now);
-                }
-                return;
-            }
-            None => {}
-        }
-
-        let neighbour = self.printers.values().find(|p| is_neighbour(&p.endpoints, &p.evidence, &p.name, &s));
-        let neighbour = neighbour.or_else(|| self.printer_at_print_port(&s));
-        if let Some(id) = neighbour.map(|p| p.id.clone()) {
-            if let Some(printer) = self.printers.get_mut(&id) {
-                printer.see(&s, now);
-                let dropped = printer.drop_surplus();
-                self.owners.insert(s.key, Owner::Printer(id.clone()));
-                dropped.iter().for_each(|key| drop(self.owners.remove(key)));
-                effects.push(Effect::Changed(id.clone()));
-                self.merge_twins(&id, effects);
-            }
-            return;
-        }
-        let waiting = self.quarantine.iter_mut().find(|(_, q)| is_neighbour(&q.endpoints, &q.evidence, &q.name, &s));
-        if let Some((n, q)) = waiting {
-            if q.endpoints.len() >= MAX_ENDPOINTS {
-                return self.refuse(&s.key, "the device has too many endpoints", effects);
-            }
-            q.evidence = identity::merge(&q.evidence, &s.evidence);
-            see(&mut q.endpoints, &s, now);
-            self.owners.insert(s.key, Owner::Quarantined(*n));
-            return;
-        }
-        if self.printers.len() + self.quarantine.len() >= MAX_PRINTERS {
-            return self.refuse(&s.key, "the gateway knows as many printers as it can", effects);
-        }
-
-        let mut endpoints = Vec::new();
-        see(&mut endpoints, &s, now);
-        let n = self.next;
-        self.next += 1;
-        effects.push(Effect::Probe { key: s.key.clone(), endpoint: s.endpoint });
-        self.owners.insert(s.key, Owner::Quarantined(n));
-        let waiting = Quarantined {
-            endpoints,
-            evidence: s.evidence,
-            name: s.name,
-            location: s.location,
-            asked: BTreeSet::new(),
-            contested: None,
-        };
-        self.quarantine.insert(n, waiting);
     }
 
     fn refuse(&mut self, key: &str, reason: &'static str, effects: &mut Vec<Effect>) {
         self.refused += 1;
         effects.push(Effect::Refused { key: key.chars().take(120).collect(), reason });
-    }
-
-    /// Unlike one that is lost, it is not kept to be asked again.
-    fn withdrawn(&mut self, key: &str, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(Owner::Printer(id)) = self.owners.get(key).cloned() else { return self.lost(key, now, effects) };
-        self.owners.remove(key);
-        if let Some(printer) = self.printers.get_mut(&id) {
-            printer.endpoints.retain(|e| e.key != key);
-            effects.push(Effect::Changed(id));
-        }
-    }
-
-    fn lost(&mut self, key: &str, now: Timestamp, effects: &mut Vec<Effect>) {
-        match self.owners.get(key).cloned() {
-            Some(Owner::Printer(id)) => {
-                if let Some(e) = self.printers.get_mut(&id).and_then(|p| p.endpoint_mut(key))
-                    && !e.lost
-                {
-                    e.lost = true;
-                    effects.push(Effect::Changed(id));
-                }
-            }
-            Some(Owner::Quarantined(n)) => {
-                self.owners.remove(key);
-                let Some(q) = self.quarantine.get_mut(&n) else { return };
-                q.endpoints.retain(|e| e.key != key);
-                if q.endpoints.is_empty() {
-                    self.quarantine.remove(&n);
-                } else if q.contested.is_none() && !self.probe_next(n, effects) {
-                    // Its probe's answer will find no owner, and all others have failed.
-                    self.conclude(n, now, effects);
-                }
-            }
-            None => {}
-        }
-    }
-
-    fn probe_answered(&mut self, n: u64, key: &str, who: &Identity, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(q) = self.quarantine.get_mut(&n) else { return };
-        q.evidence = identity::merge(&q.evidence, &who.evidence);
-        q.asked.insert(key.to_owned());
-        if let Some(e) = q.endpoints.iter_mut().find(|e| e.key == key) {
-            e.pin = e.pin.or(who.pin);
-        }
-        if let Some(name) = &who.name {
-            q.name.clone_from(name);
-        }
-        q.location = who.location.clone().or(q.location.take());
-        if q.contested.is_some() {
-            return;
-        }
-        // The agent said little: what the device says over IPP itself comes before the id is made.
-        let over_ipp = q.endpoints.iter().any(|e| e.key == key && e.endpoint.kind.is_ipp());
-        let unasked = q.endpoints.iter().filter(|e| e.endpoint.kind.is_ipp() && !q.asked.contains(&e.key));
-        let next = unasked.min_by_key(|e| e.rank()).filter(|_| !over_ipp && !identity::is_strong(&q.evidence));
-        match next {
-            Some(e) => effects.push(Effect::Probe { key: e.key.clone(), endpoint: e.endpoint.clone() }),
-            None => self.conclude(n, now, effects),
-        }
-    }
-
-    fn probe_failed(&mut self, n: u64, key: String, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(q) = self.quarantine.get_mut(&n) else { return };
-        q.asked.insert(key);
-        if q.contested.is_none() && !self.probe_next(n, effects) {
-            // Nobody answers: what was announced has to do.
-            self.conclude(n, now, effects);
-        }
-    }
-
-    /// Probes the best endpoint that has not been asked yet; false when there is none.
-    fn probe_next(&mut self, n: u64, effects: &mut Vec<Effect>) -> bool {
-        let Some(q) = self.quarantine.get(&n) else { return true };
-        let next = q.endpoints.iter().filter(|e| !q.asked.contains(&e.key)).min_by_key(|e| e.rank());
-        if let Some(e) = next {
-            effects.push(Effect::Probe { key: e.key.clone(), endpoint: e.endpoint.clone() });
-        }
-        next.is_some()
-    }
-
-    /// Decides who a quarantined device is.
-    fn conclude(&mut self, n: u64, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(q) = self.quarantine.get(&n) else { return };
-        let Some((known, certain)) = self.find_known(q) else { return self.adopt(n, now, effects) };
-        let moved = self.printers.get(&known).is_none_or(|p| !p.is_live() || overlaps(&p.endpoints, &q.endpoints));
-        if certain || moved {
-            self.attach(n, &known, now, effects);
-        } else {
-            if let Some(q) = self.quarantine.get_mut(&n) {
-                q.contested = Some(known.clone());
-            }
-            effects.push(Effect::CheckNow(known));
-        }
-    }
-
-    /// The printer a quarantined device is, and whether the evidence (the serial) leaves no doubt.
-    fn find_known(&self, q: &Quarantined) -> Option<(PrinterId, bool)> {
-        let mut found: Option<(Reason, &Printer)> = None;
-        for printer in self.printers.values() {
-            if let Verdict::Same(reason) = identity::same_device(&printer.evidence, &q.evidence)
-                && found.is_none_or(|(best, _)| rank(reason) < rank(best))
-            {
-                found = Some((reason, printer));
-            }
-        }
-        if let Some((reason, printer)) = found {
-            return Some((printer.id.clone(), reason == Reason::Serial));
-        }
-        // Weak evidence: the id itself, which is made of the strongest there is.
-        let id = identity::mint(&q.evidence, &q.fallback());
-        let Some(printer) = self.get(&id) else {
-            // A printer known only by a print port, and what turns up beside it at its address, are one device.
-            let at = |p: &&Printer| {
-                let here = |e: &KnownEndpoint| q.endpoints.iter().any(|o| shares_address(&e.endpoint, &o.endpoint));
-                !p.has_ipp() && p.endpoints.iter().any(|e| !e.lost && here(e))
-            };
-            let own = q.endpoints.iter().all(|e| is_own_agent(&e.endpoint));
-            let mut there = self.printers.values().filter(at);
-            let only = there.next().filter(|_| own && there.next().is_none())?;
-            let beside = only.endpoints.iter().any(|e| q.endpoints.iter().any(|o| is_beside(&e.endpoint, &o.endpoint)));
-            let same = !beside && !is_other_device(&only.evidence, &q.evidence);
-            return same.then(|| (only.id.clone(), false));
-        };
-        // A name or host that both have says nothing of two queues or ports that lie side by side.
-        let beside = printer.endpoints.iter().any(|e| {
-            let mut others = q.endpoints.iter().map(|o| &o.endpoint);
-            others.any(|o| shares_place(&e.endpoint, o) && is_other_queue(&e.endpoint, o))
-        });
-        let other = matches!(identity::same_device(&printer.evidence, &q.evidence), Verdict::Different(_));
-        (!other && !beside).then(|| (printer.id.clone(), false))
-    }
-
-    fn adopt(&mut self, n: u64, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(q) = self.quarantine.remove(&n) else { return };
-        let ids = identity::candidates(&q.evidence, &q.fallback());
-        let Some(id) = ids.into_iter().find(|id| !self.is_taken(id)) else {
-            let key = q.endpoints.first().map(|e| e.key.clone()).unwrap_or_default();
-            q.endpoints.iter().for_each(|e| drop(self.owners.remove(&e.key)));
-            return self.refuse(&key, "nothing tells it from a printer already known", effects);
-        };
-        for e in &q.endpoints {
-            self.owners.insert(e.key.clone(), Owner::Printer(id.clone()));
-        }
-        let printer = Printer {
-            id: id.clone(),
-            aliases: Vec::new(),
-            evidence: q.evidence,
-            endpoints: q.endpoints,
-            name: q.name,
-            location: q.location,
-            first_seen: now,
-        };
-        self.printers.insert(id.clone(), printer);
-        effects.push(Effect::Adopted(id));
-    }
-
-    fn attach(&mut self, n: u64, known: &PrinterId, now: Timestamp, effects: &mut Vec<Effect>) {
-        let Some(printer) = self.printers.get_mut(known) else { return self.adopt(n, now, effects) };
-        let Some(q) = self.quarantine.remove(&n) else { return };
-        for e in q.endpoints {
-            self.owners.insert(e.key.clone(), Owner::Printer(known.clone()));
-            printer.endpoints.retain(|old| old.key != e.key);
-            printer.endpoints.push(e);
-        }
-        printer.drop_surplus().iter().for_each(|key| drop(self.owners.remove(key)));
-        printer.evidence = identity::merge(&printer.evidence, &q.evidence);
-        printer.name = q.name;
-        printer.location = q.location.or(printer.location.take());
-        effects.push(Effect::Changed(known.clone()));
-        self.merge_twins(known, effects);
-    }
-
-    fn poll_answered(
-        &mut self,
-        id: &PrinterId,
-        key: &str,
-        who: &Identity,
-        over: Source,
-        now: Timestamp,
-        effects: &mut Vec<Effect>,
-    ) {
-        let takeover = over == Source::Snmp && self.is_answer_of_registered(id, &who.evidence);
-        let Some(printer) = self.printers.get_mut(id) else { return };
-        let Some(endpoint) = printer.endpoints.iter().find(|e| e.key == key).cloned() else { return };
-        if over == Source::Snmp && endpoint.endpoint.kind.is_ipp() {
-            // The agent at a printer's address: it may add to what the printer says itself, never take from it.
-            if !contradicts(&printer.evidence, &who.evidence) && printer.learn_more(who) {
-                effects.push(Effect::Changed(id.clone()));
-                self.merge_twins(id, effects);
-            }
-            return;
-        }
-        if takeover || printer.is_answer_of_another(&endpoint, &who.evidence) {
-            printer.endpoints.retain(|e| e.key != key);
-            effects.push(Effect::Changed(id.clone()));
-            if self.printers.len() + self.quarantine.len() >= MAX_PRINTERS {
-                self.owners.remove(key);
-                return self.refuse(key, "the gateway knows as many printers as it can", effects);
-            }
-            let n = self.next;
-            self.next += 1;
-            self.owners.insert(key.to_owned(), Owner::Quarantined(n));
-            let waiting = Quarantined {
-                endpoints: vec![KnownEndpoint { pin: who.pin, failing_since: None, ..endpoint }],
-                evidence: who.evidence.clone(),
-                name: who.name.clone().unwrap_or_default(),
-                location: who.location.clone(),
-                asked: BTreeSet::new(),
-                contested: None,
-            };
-            self.quarantine.insert(n, waiting);
-            return self.conclude(n, now, effects);
-        }
-        let learned = if over == Source::Snmp && printer.has_ipp() {
-            printer.learn_more(who)
-        } else {
-            printer.learn(key, who, now)
-        };
-        if learned {
-            effects.push(Effect::Changed(id.clone()));
-            self.merge_twins(id, effects);
-        }
-    }
-
-    /// Decides about devices that claim to be `id`, now that it is known whether the old place still answers.
-    fn settle_contests(&mut self, id: &PrinterId, answered: bool, now: Timestamp, effects: &mut Vec<Effect>) {
-        let waiting: Vec<u64> =
-            self.quarantine.iter().filter(|(_, q)| q.contested.as_ref() == Some(id)).map(|(n, _)| *n).collect();
-        for n in waiting {
-            // The answer may have told more about the printer that is contested: look again.
-            match self.quarantine.get(&n).and_then(|q| self.find_known(q)) {
-                Some((known, true)) => self.attach(n, &known, now, effects),
-                _ if answered => self.adopt(n, now, effects),
-                Some((known, false)) => self.attach(n, &known, now, effects),
-                None => self.adopt(n, now, effects),
-            }
-        }
-    }
-
-    /// Merges printers that turned out to be one by maker and serial: the older one's id stays.
-    fn merge_twins(&mut self, id: &PrinterId, effects: &mut Vec<Effect>) {
-        let mut id = id.clone();
-        loop {
-            let Some(printer) = self.printers.get(&id) else { return };
-            let twin = self.printers.values().find(|p| {
-                let same = || identity::same_device(&p.evidence, &printer.evidence);
-                p.id != id && matches!(same(), Verdict::Same(Reason::Serial))
-            });
-            let Some(twin) = twin else { return };
-            let twin_stays = (twin.first_seen, &twin.id) < (printer.first_seen, &printer.id);
-            let (survivor, absorbed) =
-                if twin_stays { (twin.id.clone(), id.clone()) } else { (id.clone(), twin.id.clone()) };
-            let Some(gone) = self.printers.remove(&absorbed) else { return };
-            let Some(stays) = self.printers.get_mut(&survivor) else { return };
-            for e in gone.endpoints {
-                self.owners.insert(e.key.clone(), Owner::Printer(survivor.clone()));
-                stays.endpoints.push(e);
-            }
-            stays.drop_surplus().iter().for_each(|key| drop(self.owners.remove(key)));
-            stays.evidence = identity::merge(&gone.evidence, &stays.evidence);
-            for alias in gone.aliases.into_iter().chain([absorbed.clone()]) {
-                self.aliases.insert(alias.clone(), survivor.clone());
-                stays.aliases.push(alias);
-            }
-            for q in self.quarantine.values_mut().filter(|q| q.contested.as_ref() == Some(&absorbed)) {
-                q.contested = Some(survivor.clone());
-            }
-            effects.push(Effect::Merged { survivor: survivor.clone(), absorbed });
-            effects.push(Effect::Changed(survivor.clone()));
-            id = survivor;
-        }
     }
 
     fn is_taken(&self, id: &PrinterId) -> bool {

@@ -3,9 +3,11 @@
 
 use super::endpoint::Endpoint;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// What a device said of who it is. Every field is a claim and may be absent, empty-handed or wrong.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "StoredEvidence")]
 pub struct Evidence {
     /// Maker as the device writes it.
     pub make: Option<String>,
@@ -15,8 +17,36 @@ pub struct Evidence {
     pub serial: Option<String>,
     /// `printer-uuid` without `urn:uuid:`, lower case.
     pub uuid: Option<String>,
-    /// Network card address, 12 lower-case hex digits.
-    pub mac: Option<String>,
+    /// Addresses of its network cards, 12 lower-case hex digits each, sorted, at most [`MAX_MACS`].
+    pub macs: Vec<String>,
+}
+
+/// Network cards of one device; more are not kept.
+pub const MAX_MACS: usize = 8;
+
+/// As rows hold it: older ones have one `mac`.
+#[derive(Deserialize)]
+struct StoredEvidence {
+    make: Option<String>,
+    model: Option<String>,
+    serial: Option<String>,
+    uuid: Option<String>,
+    mac: Option<String>,
+    #[serde(default)]
+    macs: Vec<String>,
+}
+
+impl From<StoredEvidence> for Evidence {
+    fn from(stored: StoredEvidence) -> Self {
+        let StoredEvidence { make, model, serial, uuid, mac, macs } = stored;
+        Self { make, model, serial, uuid, macs: in_order(macs.into_iter().chain(mac)) }
+    }
+}
+
+/// The addresses of network cards as [`Evidence::macs`] holds them: sorted, each once, at most [`MAX_MACS`].
+pub fn in_order(macs: impl IntoIterator<Item = String>) -> Vec<String> {
+    let macs: BTreeSet<String> = macs.into_iter().collect();
+    macs.into_iter().take(MAX_MACS).collect()
 }
 
 /// One discovery source's word about one service instance.
@@ -55,4 +85,19 @@ pub enum DiscoveryEvent {
         /// The sighting's `key`.
         key: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_with_one_network_card_read_back() {
+        let old = r#"{"make":"HP","model":null,"serial":"A1","uuid":null,"mac":"d4c9ef00c3a1"}"#;
+        let read: Evidence = serde_json::from_str(old).unwrap();
+        assert_eq!(read.macs, ["d4c9ef00c3a1"]);
+        let again: Evidence = serde_json::from_str(&serde_json::to_string(&read).unwrap()).unwrap();
+        assert_eq!(again, read);
+        assert_eq!(serde_json::from_str::<Evidence>(r#"{"mac":null}"#).unwrap(), Evidence::default());
+    }
 }

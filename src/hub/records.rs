@@ -7,6 +7,7 @@
 //! A change of severity raises it again under the same id. While a printer does not answer, its alerts stay as they
 //! were; `offline` is an alert of its own.
 
+use super::Gone;
 use crate::cloud::wire::{EventKind, EventReport, PrinterReport, TelemetryRecord};
 use crate::domain::ids::{PrinterId, base32_lower};
 use crate::domain::state::{PrinterState, Severity, Status, alerts};
@@ -90,6 +91,11 @@ impl Book {
         bodies.into_iter().map(|body| Record { at: now, printer: id.clone(), body }).collect()
     }
 
+    /// Whether nothing was told yet.
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
     /// When telemetry is due although nothing changed.
     pub(super) fn heartbeat_due(&self, now: Timestamp) -> bool {
         self.telemetry.as_ref().is_some_and(|t| now.duration_since(t.at).abs() >= TELEMETRY_HEARTBEAT)
@@ -170,6 +176,21 @@ impl Book {
 /// A printer was found and has its id.
 pub(super) fn adopted(id: &PrinterId, name: &str, now: Timestamp) -> Record {
     one_shot(id, "printer-adopted", EventKind::Info, format!("{}: found", clip(name)), Map::new(), now)
+}
+
+/// A printer was found and waits for approval.
+pub(super) fn pending(id: &PrinterId, name: &str, now: Timestamp) -> Record {
+    let message = format!("{}: waits for approval: config.approved in its shadow, or printers.approved", clip(name));
+    one_shot(id, "printer-pending", EventKind::Info, message, Map::new(), now)
+}
+
+/// A printer was put away by an administrator's decision.
+pub(super) fn dropped(id: &PrinterId, why: Gone, now: Timestamp) -> Record {
+    let (code, message) = match why {
+        Gone::Retired => ("printer-retired", format!("{id} is retired: it is forgotten, and takes no jobs")),
+        _ => ("printer-ignored", format!("{id} is ignored by the configuration: it is forgotten, and takes no jobs")),
+    };
+    one_shot(id, code, EventKind::Info, message, Map::new(), now)
 }
 
 /// Two ids were one printer.

@@ -1,24 +1,33 @@
 //! The hub's state and its synchronous step: [`HubState::apply`] takes an event, the `take_` functions hand out what it
 //! brought forth. No I/O, no clock.
 
+mod effects;
 mod probing;
+mod telling;
+mod waiting;
 
 use super::records::{self, Book, Record};
 use super::{
-    HubEvent, HubOutput, PollAnswer, PollError, PollErrorKind, PollRequest, PrinterRow, PrinterView, Question, Target,
+    Desired, Gone, HubEvent, PollAnswer, PollError, PollErrorKind, PollRequest, PrinterRow, PrinterView, Question,
+    Target,
 };
+use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::{GatewayName, PrinterId};
-use crate::domain::registry::{Effect, Event, Identity, KnownEndpoint, Pin, Printer, Registry};
+use crate::domain::registry::{Duplicate, Event, Identity, Parked, Pin, Printer, Registry, Rules, Standing};
 use crate::domain::schedule::{Intervals, Outcome, Schedule};
-use crate::domain::shadow;
 use crate::domain::sighting::DiscoveryEvent;
-use crate::domain::state::{Observation, PrinterState, ReportContext, Source, Status, reported};
+use crate::domain::state::{Observation, PrinterState, Source, Status};
 use jiff::{SignedDuration, Timestamp};
-use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use waiting::Waiting;
 
 /// Polls under way at a time over one protocol.
 pub const MAX_POLLS: usize = 16;
+
+/// Of these, places that probes leave to polls that are due: known printers keep working while thousands are announced.
+/// The others go to probes first: polls that take long must not keep new printers waiting.
+const POLLS_AT_LEAST: usize = 4;
 
 /// Records about one printer at once. A flapping printer must not fill the outbox.
 const RECORDS_AT_ONCE: i32 = 60;
@@ -46,6 +55,35 @@ pub struct HubSettings {
     pub seed: u64,
     /// Whether printers are asked over SNMP too.
     pub snmp: bool,
+    /// What an administrator decided.
+    pub rules: Rules,
+    /// Names given in the list of printers.
+    pub given_names: Vec<GivenName>,
+}
+
+/// A name given to what stands in the list of printers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenName {
+    /// The sighting's key, where one way to print is listed; else whatever is at `host`.
+    pub key: Option<String>,
+    /// Host name or address literal.
+    pub host: String,
+    /// The name.
+    pub name: String,
+}
+
+impl GivenName {
+    /// Whether this printer is meant.
+    pub fn is_of(&self, printer: &Printer) -> bool {
+        let at_host = |e: &Endpoint| {
+            let address = self.host.parse::<std::net::IpAddr>();
+            e.host.eq_ignore_ascii_case(&self.host) || address.is_ok_and(|address| e.addresses.contains(&address))
+        };
+        printer.endpoints.iter().any(|e| match &self.key {
+            Some(key) => e.key == *key,
+            None => at_host(&e.endpoint),
+        })
+    }
 }
 
 /// What the hub knows. See the module.
@@ -56,8 +94,9 @@ pub struct HubState {
     ipp: Lane,
     snmp: Lane,
     printers: BTreeMap<PrinterId, Entry>,
-    /// What probes were answered over IPP, or that they were not, while the same device is asked over SNMP.
-    probing: BTreeMap<String, Option<Box<PollAnswer>>>,
+    /// What probes were answered over IPP and to which question, or that they were not, while the same device is asked
+    /// over SNMP.
+    probing: BTreeMap<String, Option<Box<(Question, PollAnswer)>>>,
     /// Endpoints that a poll under way has tried in vain.
     tried: BTreeMap<PrinterId, BTreeSet<String>>,
     to_start: Vec<PollRequest>,
@@ -67,24 +106,40 @@ pub struct HubState {
     stale_shadows: BTreeSet<PrinterId>,
     /// Printers whose view changed.
     stale_views: BTreeSet<PrinterId>,
-    deletes: Vec<PrinterId>,
+    deletes: Vec<(PrinterId, Gone)>,
+    /// Deleted by an administrator's decision, not yet published.
+    put_away: Vec<(PrinterId, Gone)>,
+    /// Printers that are asked whether they still are where they were, because another device says it is them.
+    checks: BTreeSet<PrinterId>,
+    /// Views of the printers as they were stored, until they are published.
+    stored: Vec<(PrinterId, Option<PrinterView>)>,
+    /// Possible duplicates as last looked for, when, and whether printers changed since.
+    doubts: Arc<Vec<Duplicate>>,
+    doubts_at: Option<Timestamp>,
+    parked: Vec<Parked>,
+    parked_count: usize,
+    parked_at: Option<Timestamp>,
+    doubts_stale: bool,
     records: Vec<Record>,
     deferred: u64,
+    refusals: effects::Refusals,
 }
 
 /// The polls over one protocol.
 #[derive(Debug)]
 struct Lane {
     schedule: Schedule,
-    /// Probes that wait for one of [`MAX_POLLS`] places: at most one for each quarantined device.
-    waiting: VecDeque<PollRequest>,
+    /// Probes that wait for one of [`MAX_POLLS`] places: one for a key.
+    waiting: Waiting,
     under_way: usize,
+    /// Of these, probes: the keys they are for.
+    probes: BTreeSet<String>,
 }
 
 impl Lane {
     fn new(settings: &HubSettings) -> Self {
         let schedule = Schedule::new(settings.intervals, settings.seed);
-        Self { schedule, waiting: VecDeque::new(), under_way: 0 }
+        Self { schedule, waiting: Waiting::default(), under_way: 0, probes: BTreeSet::new() }
     }
 
     fn next_due(&self) -> Option<Timestamp> {
@@ -96,6 +151,7 @@ impl Lane {
 struct Entry {
     state: PrinterState,
     book: Book,
+    desired: Desired,
     /// Hash of the shadow document handed out last in this run.
     shadow: Option<[u8; 32]>,
     /// When its reasons last changed in this run.
@@ -139,21 +195,22 @@ impl HubState {
         let mut printers = BTreeMap::new();
         let mut known = Vec::new();
         for row in rows {
-            printers.insert(row.id().clone(), Entry { state: row.state, book: row.book, ..Entry::default() });
+            let entry = Entry { state: row.state, book: row.book, desired: row.desired, ..Entry::default() };
+            printers.insert(row.printer.id.clone(), entry);
             known.push(row.printer);
         }
-        let registry = Registry::restore(known);
-        printers.retain(|id, _| registry.get(id).is_some_and(|p| p.id == *id));
-        for id in printers.keys() {
-            if !registry.ipp_endpoints(id).is_empty() {
-                ipp.schedule.restored(id, now);
+        let stored = telling::stored_views(&settings, &known, &printers, now);
+        let (registry, effects) = Registry::restore(known, &settings.rules, now);
+        for printer in registry.printers().filter(|p| p.standing == Standing::Adopted && printers.contains_key(&p.id)) {
+            if !registry.ipp_endpoints(&printer.id).is_empty() {
+                ipp.schedule.restored(&printer.id, now);
             }
-            if settings.snmp && registry.snmp_endpoint(id).is_some() {
-                snmp.schedule.restored(id, now);
+            if settings.snmp && registry.snmp_endpoint(&printer.id).is_some() {
+                snmp.schedule.restored(&printer.id, now);
             }
         }
         let stale_views: BTreeSet<PrinterId> = printers.keys().cloned().collect();
-        Self {
+        let mut state = Self {
             settings,
             registry,
             ipp,
@@ -166,9 +223,23 @@ impl HubState {
             stale_shadows: stale_views.clone(),
             stale_views,
             deletes: Vec::new(),
+            put_away: Vec::new(),
+            checks: BTreeSet::new(),
+            stored,
+            doubts: Arc::default(),
+            doubts_at: None,
+            parked: Vec::new(),
+            parked_count: 0,
+            parked_at: None,
+            doubts_stale: true,
             records: Vec::new(),
             deferred: 0,
-        }
+            refusals: effects::Refusals::default(),
+        };
+        effects.into_iter().for_each(|effect| state.carry_out(effect, false, now));
+        let registry = &state.registry;
+        state.printers.retain(|id, _| registry.get(id).is_some_and(|p| p.id == *id));
+        state
     }
 
     /// How often a printer's news had to wait because it had too many, since the start.
@@ -187,21 +258,13 @@ impl HubState {
             HubEvent::Discovery(DiscoveryEvent::Found(sighting)) => self.tell_registry(Event::Sighting(sighting), now),
             HubEvent::Discovery(DiscoveryEvent::Lost { key }) => self.tell_registry(Event::Lost { key }, now),
             HubEvent::Discovery(DiscoveryEvent::Withdrawn { key }) => self.tell_registry(Event::Withdrawn { key }, now),
-            HubEvent::Polled { target, source, result } => {
-                let lane = self.lane(source);
-                lane.under_way = lane.under_way.saturating_sub(1);
-                match (target, source) {
-                    (Target::Probe { key }, Source::Ipp) => self.probed(key, *result, now),
-                    (Target::Probe { key }, Source::Snmp) => self.probed_over_snmp(key, *result, now),
-                    (Target::Poll { id, key }, Source::Ipp) => self.polled(id, key, *result, now),
-                    (Target::Poll { id, key }, Source::Snmp) => self.polled_over_snmp(id, key, *result, now),
-                }
-            }
+            HubEvent::Polled { target, question, result } => self.answered(target, &question, *result, now),
             HubEvent::PollNow(id) => {
                 if let Some(id) = self.registry.get(&id).map(|p| p.id.clone()) {
                     self.poll_now(&id, now);
                 }
             }
+            HubEvent::Desired { id, delta } => self.desired(id, &delta, now),
             HubEvent::Tick => self.tick(now),
         }
         self.fill_places(now);
@@ -212,76 +275,14 @@ impl HubState {
         self.ipp.next_due().into_iter().chain(self.snmp.next_due()).min()
     }
 
-    /// The polls to start now.
-    pub fn take_polls(&mut self) -> Vec<PollRequest> {
-        std::mem::take(&mut self.to_start)
-    }
-
-    /// What is to be made durable now.
-    pub fn take_output(&mut self) -> HubOutput {
-        let mut output = HubOutput {
-            deletes: std::mem::take(&mut self.deletes),
-            records: std::mem::take(&mut self.records),
-            ..HubOutput::default()
-        };
-        let context = ReportContext { gateway: self.settings.gateway.as_str() };
-        for id in std::mem::take(&mut self.stale_shadows) {
-            let (Some(printer), Some(entry)) = (self.registry.get(&id), self.printers.get_mut(&id)) else { continue };
-            let whole = reported(printer, &entry.state, context);
-            let (document, left_out) = shadow::fit(&whole, shadow::DOCUMENT_BYTES);
-            let hash: [u8; 32] = Sha256::digest(document.to_string()).into();
-            if entry.shadow != Some(hash) {
-                if !left_out.is_empty() {
-                    tracing::debug!(printer = %id, ?left_out, "the shadow does not hold everything");
-                }
-                entry.shadow = Some(hash);
-                output.shadows.push((id, document));
-            }
-        }
-        for id in std::mem::take(&mut self.dirty) {
-            let (Some(printer), Some(entry)) = (self.registry.get(&id), self.printers.get(&id)) else { continue };
-            let row = PrinterRow { printer: printer.clone(), state: entry.state.clone(), book: entry.book.clone() };
-            output.saves.push(row);
-        }
-        output
-    }
-
-    /// The views that changed; `None` for a printer that is no more. To be published after the output is durable.
-    pub fn take_views(&mut self) -> Vec<(PrinterId, Option<PrinterView>)> {
-        let stale = std::mem::take(&mut self.stale_views);
-        stale.into_iter().map(|id| (id.clone(), self.view(&id))).collect()
-    }
-
-    fn view(&self, id: &PrinterId) -> Option<PrinterView> {
-        let printer = self.registry.get(id).filter(|p| p.id == *id)?;
-        let state = &self.printers.get(id)?.state;
-        let picture = state.picture();
-        // The time of observation belongs to the up-time.
-        let timed = state.ipp.last.as_ref().or(state.snmp.last.as_ref());
-        // IPP at a print port is a broken page on paper.
-        let is_way = |e: &&KnownEndpoint| !e.endpoint.kind.is_ipp() || !self.registry.is_print_place(&e.endpoint);
-        let ways = printer.preferred().into_iter().filter(is_way);
-        let make_and_model = [&printer.evidence.make, &printer.evidence.model];
-        Some(PrinterView {
-            id: id.clone(),
-            aliases: printer.aliases.clone(),
-            name: printer.name.clone(),
-            location: printer.location.clone(),
-            make_and_model: make_and_model.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" "),
-            endpoints: ways.map(|e| (e.endpoint.clone(), e.pin)).collect(),
-            formats: printer.raw_formats(),
-            status: state.status(),
-            online: state.online(),
-            error_code: state.error_code(),
-            reasons: state.reasons(),
-            accepting: picture.accepting.map(|(accepting, _)| accepting),
-            capabilities: picture.capabilities.map(|(c, _)| c.clone()).unwrap_or_default(),
-            up_time: timed.and_then(|o| o.up_time),
-            observed_at: timed.map(|o| o.at),
-        })
+    /// How many are being asked who they are, or wait for it, or for the answer of the printer that they may be.
+    fn asking(&self) -> usize {
+        let lanes = [&self.ipp, &self.snmp];
+        lanes.iter().map(|lane| lane.waiting.len() + lane.probes.len()).sum::<usize>() + self.checks.len()
     }
 
     fn tick(&mut self, now: Timestamp) {
+        self.check_stranded(now);
         // After a start, what was asked before over a protocol that is asked no more.
         let all: Vec<PrinterId> = self.printers.keys().cloned().collect();
         all.iter().for_each(|id| self.forget_unasked(id, now));
@@ -299,19 +300,38 @@ impl HubState {
         }
     }
 
+    /// A question was answered, or not. Where it was asked is no longer where its endpoint is: the answer may be anybody's,
+    /// and it is asked anew.
+    fn answered(&mut self, target: Target, question: &Question, result: Result<PollAnswer, PollError>, now: Timestamp) {
+        let source = question.source;
+        let lane = self.lane(source);
+        lane.under_way = lane.under_way.saturating_sub(1);
+        if let Target::Probe { key } = &target {
+            lane.probes.remove(key);
+        }
+        let (Target::Probe { key } | Target::Poll { key, .. }) = &target;
+        let moved = self.registry.endpoint(key).filter(|e| !is_still(question, e)).cloned();
+        if moved.is_some() {
+            tracing::debug!(key, ?source, "it moved while it was asked; it is asked again");
+        }
+        match (target, source, moved) {
+            (Target::Probe { key }, _, Some(endpoint)) => self.probe(key, endpoint, now),
+            (Target::Poll { id, .. }, Source::Ipp, Some(_)) => self.start_poll_again(id, now),
+            (Target::Poll { id, .. }, Source::Snmp, Some(_)) => self.start_snmp_poll_again(&id, now),
+            (Target::Probe { key }, Source::Ipp, None) => self.probed(key, question, result, now),
+            (Target::Probe { key }, Source::Snmp, None) => self.probed_over_snmp(key, result, now),
+            (Target::Poll { id, key }, Source::Ipp, None) => self.polled(id, key, result, now),
+            (Target::Poll { id, key }, Source::Snmp, None) => self.polled_over_snmp(id, key, result, now),
+        }
+    }
+
     /// Gives free places to probes first, then to printers that are due.
     fn fill_places(&mut self, now: Timestamp) {
         for source in [Source::Ipp, Source::Snmp] {
             while self.lane(source).under_way < MAX_POLLS
-                && let Some(request) = self.lane(source).waiting.pop_front()
+                && let Some(key) = self.next_probe(source, now)
             {
-                match request.target {
-                    // What was not known as a print port when the probe began to wait.
-                    Target::Probe { key } if self.is_ipp_at_print_place(&request.question) => {
-                        self.probe(key, request.question.endpoint, now);
-                    }
-                    target => self.start(PollRequest { target, ..request }),
-                }
+                self.start_probe(key, source, now);
             }
             let lane = self.lane(source);
             for id in lane.schedule.due(now, MAX_POLLS.saturating_sub(lane.under_way)) {
@@ -324,7 +344,11 @@ impl HubState {
     }
 
     fn start(&mut self, request: PollRequest) {
-        self.lane(request.question.source).under_way += 1;
+        let lane = self.lane(request.question.source);
+        lane.under_way += 1;
+        if let Target::Probe { key } = &request.target {
+            lane.probes.insert(key.clone());
+        }
         self.to_start.push(request);
     }
 
@@ -364,23 +388,52 @@ impl HubState {
         !self.registry.ipp_endpoints(id).is_empty()
     }
 
-    /// Polls a printer over what tells most about it.
+    /// Polls a printer over what tells most about it; never one that waits for approval.
     fn poll_now(&mut self, id: &PrinterId, now: Timestamp) {
+        if !self.is_pending(id) {
+            self.ask_now(id, now);
+        }
+    }
+
+    /// False: nothing of it can be asked.
+    fn ask_now(&mut self, id: &PrinterId, now: Timestamp) -> bool {
         if self.has_ipp(id) {
             self.ipp.schedule.poll_now(id, now);
-        } else if self.snmp.schedule.contains(id) {
+        } else if self.settings.snmp && self.registry.snmp_endpoint(id).is_some() {
             self.snmp.schedule.poll_now(id, now);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// Another device says it is this printer: asks it whether it still is where it was.
+    fn check_now(&mut self, id: PrinterId, now: Timestamp) {
+        self.ask_now(&id, now);
+        self.checks.insert(id);
+    }
+
+    /// Of a printer that cannot be asked no answer ever comes: that counts as silence. Also of one that could be asked when
+    /// the check began.
+    fn check_stranded(&mut self, now: Timestamp) {
+        let waits = |id: &PrinterId| self.ipp.schedule.contains(id) || self.snmp.schedule.contains(id);
+        let stranded: Vec<PrinterId> = self.checks.iter().filter(|id| !waits(id)).cloned().collect();
+        for id in stranded {
+            if !self.ask_now(&id, now) {
+                self.tell_registry(Event::PollFailed { id }, now);
+            }
         }
     }
 
     /// Keeps a printer in those schedules over whose protocols it can be asked, and forgets what the others told.
     fn enroll(&mut self, id: &PrinterId, now: Timestamp) {
-        match (self.has_ipp(id), self.ipp.schedule.contains(id)) {
+        let asked = !self.is_pending(id);
+        match (asked && self.has_ipp(id), self.ipp.schedule.contains(id)) {
             (true, false) => self.ipp.schedule.poll_now(id, now),
             (false, true) => self.ipp.schedule.remove(id),
             _ => {}
         }
-        let agent = self.settings.snmp && self.registry.snmp_endpoint(id).is_some();
+        let agent = asked && self.settings.snmp && self.registry.snmp_endpoint(id).is_some();
         match (agent, self.snmp.schedule.contains(id)) {
             (true, false) => self.snmp.schedule.poll_now(id, now),
             (false, true) => self.snmp.schedule.remove(id),
@@ -403,78 +456,6 @@ impl HubState {
             self.mark(id.clone());
             self.tell_cloud(id, now);
         }
-    }
-
-    fn tell_registry(&mut self, event: Event, now: Timestamp) {
-        let announcement = matches!(event, Event::Sighting(_) | Event::Lost { .. } | Event::Withdrawn { .. });
-        let raw = match &event {
-            Event::Sighting(s) if !s.endpoint.kind.is_ipp() => Some(s.endpoint.clone()),
-            _ => None,
-        };
-        for effect in self.registry.apply(event, now) {
-            match effect {
-                Effect::Probe { key, endpoint } => {
-                    self.probe(key, endpoint, now);
-                }
-                Effect::Adopted(id) => {
-                    self.printers.entry(id.clone()).or_default();
-                    self.enroll(&id, now);
-                    self.poll_now(&id, now);
-                    if let Some(printer) = self.registry.get(&id) {
-                        tracing::info!(printer = %id, name = %printer.name, "printer found");
-                        self.records.push(records::adopted(&id, &printer.name, now));
-                    }
-                    self.mark(id);
-                }
-                Effect::Changed(id) => {
-                    self.enroll(&id, now);
-                    let live = self.registry.get(&id).is_some_and(Printer::is_live);
-                    let online = self.printers.get(&id).is_some_and(|e| e.state.online());
-                    if announcement && live != online {
-                        // Gone from the network, or there again: ask rather than guess.
-                        self.poll_now(&id, now);
-                    }
-                    self.mark(id);
-                }
-                Effect::CheckNow(id) => self.poll_now(&id, now),
-                Effect::Merged { survivor, absorbed } => {
-                    tracing::info!(%survivor, %absorbed, "two ids are one printer");
-                    self.merge(&survivor, &absorbed);
-                    self.enroll(&survivor, now);
-                    self.records.push(records::merged(&survivor, &absorbed, now));
-                    self.deletes.push(absorbed);
-                    self.mark(survivor);
-                }
-                Effect::Refused { key, reason } => tracing::warn!(%key, reason, "a sighting was refused"),
-            }
-        }
-        for id in raw.map(|raw| self.registry.printers_at_port(&raw)).unwrap_or_default() {
-            // IPP is no longer a way to ask it, or to print.
-            self.enroll(&id, now);
-            self.stale_views.insert(id);
-        }
-    }
-
-    fn merge(&mut self, survivor: &PrinterId, absorbed: &PrinterId) {
-        self.ipp.schedule.remove(absorbed);
-        self.snmp.schedule.remove(absorbed);
-        self.tried.remove(absorbed);
-        self.dirty.remove(absorbed);
-        self.stale_shadows.remove(absorbed);
-        self.stale_views.insert(absorbed.clone());
-        if let Some(gone) = self.printers.remove(absorbed) {
-            let stays = self.printers.entry(survivor.clone()).or_default();
-            if gone.state.observed_at() > stays.state.observed_at() {
-                stays.state = gone.state;
-            }
-        }
-    }
-
-    /// Something durable of the printer changed.
-    fn mark(&mut self, id: PrinterId) {
-        self.stale_shadows.insert(id.clone());
-        self.stale_views.insert(id.clone());
-        self.dirty.insert(id);
     }
 
     fn polled(&mut self, id: PrinterId, key: String, result: Result<PollAnswer, PollError>, now: Timestamp) {
@@ -571,6 +552,16 @@ impl HubState {
         }
     }
 
+    fn start_snmp_poll_again(&mut self, id: &PrinterId, now: Timestamp) {
+        if self.printers.contains_key(id) {
+            self.snmp.schedule.polled(id, Outcome::Busy, now);
+            self.enroll(id, now);
+            if self.snmp.schedule.contains(id) {
+                self.snmp.schedule.poll_now(id, now);
+            }
+        }
+    }
+
     /// Trust on first use, warn on change: the new certificate is trusted, and the printer asked again. False: it
     /// changed a short time ago already, which is a failure like any other.
     fn repin(&mut self, id: &PrinterId, key: &str, pin: Pin, now: Timestamp) -> bool {
@@ -586,13 +577,18 @@ impl HubState {
         if let Some(printer) = self.registry.get(id) {
             let uri = printer.endpoints.iter().find(|e| e.key == key).map(|e| e.endpoint.uri()).unwrap_or_default();
             tracing::warn!(printer = %id, %uri, "the printer's TLS certificate changed");
-            self.records.push(records::certificate_changed(id, &printer.name, &uri, &pin.to_string(), now));
+            let name = self.name(printer);
+            self.records.push(records::certificate_changed(id, &name, &uri, &pin.to_string(), now));
         }
         self.start_poll_again(id.clone(), now);
         true
     }
 
     fn observed(&mut self, id: &PrinterId, answer: PollAnswer, now: Timestamp) {
+        if self.is_pending(id) {
+            // Only who it is was to be learned.
+            return self.enroll(id, now);
+        }
         let has_ipp = self.has_ipp(id);
         let Some(entry) = self.printers.get_mut(id) else { return };
         let source = answer.observation.source;
@@ -629,7 +625,8 @@ impl HubState {
     /// Takes note of a failed poll; how many in a row failed.
     fn failed(&mut self, id: &PrinterId, source: Source, why: String, now: Timestamp) -> u32 {
         tracing::debug!(printer = %id, ?source, %why, "a poll failed");
-        let Some(entry) = self.printers.get_mut(id) else { return 1 };
+        let pending = self.is_pending(id);
+        let Some(entry) = self.printers.get_mut(id).filter(|_| !pending) else { return 1 };
         let before = entry.state.clone();
         entry.state.failed(source, why);
         let news = !entry.state.says_the_same(&before);
@@ -640,20 +637,17 @@ impl HubState {
         self.tell_cloud(id, now);
         failures
     }
+}
 
-    fn tell_cloud(&mut self, id: &PrinterId, now: Timestamp) {
-        let (Some(printer), Some(entry)) = (self.registry.get(id), self.printers.get_mut(id)) else { return };
-        if entry.allowance.is_used_up(now) {
-            self.deferred += 1;
-            return;
-        }
-        let told = entry.book.tell(id, &printer.name, &entry.state, now);
-        if !told.is_empty() {
-            entry.allowance.use_up(told.len(), now);
-            self.records.extend(told);
-            self.dirty.insert(id.clone());
-        }
-    }
+/// Whether what was asked is where the endpoint is now: over SNMP only its addresses count. An address that came to it
+/// meanwhile takes nothing from an answer.
+fn is_still(question: &Question, now: &Endpoint) -> bool {
+    let asked = &question.endpoint;
+    let there = match asked.addresses.is_empty() {
+        true => now.addresses.is_empty() && asked.host == now.host,
+        false => asked.scope_id == now.scope_id && asked.addresses.iter().all(|a| now.addresses.contains(a)),
+    };
+    there && (question.source == Source::Snmp || (asked.port == now.port && asked.path == now.path))
 }
 
 fn identity_of(answer: &PollAnswer) -> Identity {

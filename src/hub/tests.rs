@@ -1,12 +1,15 @@
 //! The hub against a made-up office on virtual time: what printers answer is a table, everything else is real.
 
+mod moving;
 mod places;
 mod snmp;
+mod standing;
 
 use super::*;
 use crate::cloud::wire::{EventKind, EventReport};
 use crate::domain::endpoint::EndpointKind;
 use crate::domain::ids::GatewayName;
+use crate::domain::registry::Rules;
 use crate::domain::schedule::Intervals;
 use crate::domain::sighting::{Evidence, Sighting};
 use crate::domain::state::{Capabilities, Counters, PrinterStateEnum, Source, Status};
@@ -81,6 +84,18 @@ impl Office {
     }
 }
 
+/// Without SNMP, and nothing decided.
+fn settings() -> HubSettings {
+    HubSettings {
+        gateway: GatewayName::new("gw").unwrap(),
+        intervals: Intervals::default(),
+        seed: 3,
+        snmp: false,
+        rules: Rules::default(),
+        given_names: vec![],
+    }
+}
+
 struct Hub {
     office: Arc<Office>,
     discovery: mpsc::Sender<DiscoveryEvent>,
@@ -98,9 +113,12 @@ fn base() -> Timestamp {
 
 impl Hub {
     fn start(office: Arc<Office>, rows: Vec<PrinterRow>) -> Self {
+        Self::start_under(Rules::default(), office, rows)
+    }
+
+    fn start_under(rules: Rules, office: Arc<Office>, rows: Vec<PrinterRow>) -> Self {
         let snmp = !office.agents.lock().unwrap().is_empty();
-        let settings =
-            HubSettings { gateway: GatewayName::new("gw").unwrap(), intervals: Intervals::default(), seed: 3, snmp };
+        let settings = HubSettings { snmp, rules, ..settings() };
         let epoch = Instant::now();
         let clock: Clock = Arc::new(move || base() + epoch.elapsed());
         let (discovery, sightings) = mpsc::channel(64);
@@ -114,12 +132,17 @@ impl Hub {
         let ports = HubPorts {
             discovery: sightings,
             poll_now: wishes,
+            desired: mpsc::channel(1).1,
             poller: Arc::new(move |question| Box::pin(asked.clone().ask(question))),
             commit: move |output: HubOutput| {
                 // The view never runs ahead of what is durable: it still shows what the row before said.
                 for row in &output.saves {
                     let durable = stored.insert(row.id().clone(), row.state.status());
                     assert_eq!(seen.get(row.id()).map(|view| view.status), durable);
+                }
+                for (id, why) in &output.deletes {
+                    assert!(*why == Gone::Merged || seen.get(id).is_some(), "{id} is put away before that is durable");
+                    assert_eq!(seen.all_put_away(), []);
                 }
                 tell.send_modify(|all: &mut Vec<HubOutput>| all.push(output));
                 async { Ok::<(), std::io::Error>(()) }
@@ -172,7 +195,7 @@ impl Hub {
             for row in &output.saves {
                 rows.insert(row.id().clone(), serde_json::to_string(row).unwrap());
             }
-            for id in &output.deletes {
+            for (id, _) in &output.deletes {
                 rows.remove(id);
             }
         }
@@ -197,7 +220,7 @@ fn events(outputs: &[HubOutput], code: &str) -> Vec<EventReport> {
 
 fn evidence(n: usize) -> Evidence {
     let serial = Some(format!("SER{n:05}"));
-    Evidence { make: Some("HP".into()), model: Some("M402".into()), serial, uuid: None, mac: None }
+    Evidence { make: Some("HP".into()), model: Some("M402".into()), serial, uuid: None, macs: vec![] }
 }
 
 fn observation(n: usize) -> Observation {
@@ -235,6 +258,7 @@ fn sighting(n: usize, kind: EndpointKind) -> Sighting {
         EndpointKind::Ipp => "_ipp",
         EndpointKind::AppSocket => "_pdl-datastream",
         EndpointKind::Lpd => "_printer",
+        EndpointKind::Snmp => "_snmp",
     };
     Sighting {
         key: format!("P{n}.{service}._tcp.local."),
@@ -504,8 +528,7 @@ async fn a_certificate_that_never_stays_costs_the_endpoint_not_the_printer() {
 
 #[test]
 fn a_flapping_printer_tells_no_more_than_its_allowance_and_the_truth_in_the_end() {
-    let settings =
-        HubSettings { gateway: GatewayName::new("gw").unwrap(), intervals: Intervals::default(), seed: 3, snmp: false };
+    let settings = settings();
     let mut state = HubState::new(settings, vec![], base());
     state.apply(HubEvent::Discovery(DiscoveryEvent::Found(Box::new(sighting(1, EndpointKind::Ipp)))), base());
     let mut records = Vec::new();
@@ -518,7 +541,8 @@ fn a_flapping_printer_tells_no_more_than_its_allowance_and_the_truth_in_the_end(
             let flapping = second < 23 * 3600 && second / 5 % 2 == 0;
             observation.reasons = (0..20).filter(|_| flapping).map(|n| format!("strange-{n}-error")).collect();
             let result = Box::new(Ok(PollAnswer { observation, fingerprint: None }));
-            state.apply(HubEvent::Polled { target: request.target, source: Source::Ipp, result }, now);
+            let question = Box::new(request.question);
+            state.apply(HubEvent::Polled { target: request.target, question, result }, now);
         }
         records.extend(state.take_output().records);
     }
@@ -541,14 +565,14 @@ fn a_flapping_printer_tells_no_more_than_its_allowance_and_the_truth_in_the_end(
 async fn a_commit_that_fails_ends_the_hub() {
     let office = Arc::new(Office::default());
     office.set(&host(1), EndpointKind::Ipp, answers(1, None));
-    let settings =
-        HubSettings { gateway: GatewayName::new("gw").unwrap(), intervals: Intervals::default(), seed: 3, snmp: false };
+    let settings = settings();
     let (discovery, sightings) = mpsc::channel(1);
     let (_poll_now, wishes) = mpsc::channel(1);
     let printers = Printers::default();
     let ports = HubPorts {
         discovery: sightings,
         poll_now: wishes,
+        desired: mpsc::channel(1).1,
         poller: Arc::new(move |question| Box::pin(office.clone().ask(question))),
         commit: |_: HubOutput| async { Err(std::io::Error::other("disk full")) },
         printers: printers.clone(),

@@ -1,9 +1,10 @@
 //! What others may read of the printers: a snapshot per printer, replaced as a whole.
 
+use super::Gone;
 use crate::cloud::wire::PrinterCounts;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::PrinterId;
-use crate::domain::registry::Pin;
+use crate::domain::registry::{Duplicate, Parked, Pin, Standing};
 use crate::domain::state::{Capabilities, Status};
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -19,6 +20,8 @@ pub struct PrinterView {
     pub aliases: Vec<PrinterId>,
     /// The name a person sees.
     pub name: String,
+    /// Whether it is in use or waits for approval.
+    pub standing: Standing,
     /// Where it stands.
     pub location: Option<String>,
     /// Maker and model, where known.
@@ -45,6 +48,38 @@ pub struct PrinterView {
     pub observed_at: Option<Timestamp>,
 }
 
+/// What is known beside single printers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overview {
+    /// Devices that wait for their identity probe.
+    pub quarantined: usize,
+    /// Devices that are ignored or retired and were seen since the start, at most `PARKED_MAX`.
+    pub parked: Vec<Parked>,
+    /// Questions who somebody is that are under way or wait for their place.
+    pub asking: usize,
+    /// Sightings that were not taken since the start.
+    pub refused: u64,
+    /// Printers that may be one.
+    pub duplicates: Arc<Vec<Duplicate>>,
+}
+
+/// A printer that an administrator put away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutAway {
+    /// Its id.
+    pub id: PrinterId,
+    /// Why.
+    pub why: Gone,
+    /// As it was, if it was put away in this run: what is under way there can be followed to its end.
+    pub last: Option<Arc<PrinterView>>,
+}
+
+/// Ignored and retired devices that are told.
+pub(super) const PARKED_MAX: usize = 500;
+
+/// Put away printers that are kept; more are not told apart from unknown ones.
+const PUT_AWAY_MAX: usize = 2_000;
+
 /// A handle to the view; clones share it.
 #[derive(Debug, Clone)]
 pub struct Printers {
@@ -56,6 +91,8 @@ pub struct Printers {
 struct Map {
     views: HashMap<PrinterId, Arc<PrinterView>>,
     aliases: HashMap<PrinterId, PrinterId>,
+    put_away: HashMap<PrinterId, PutAway>,
+    overview: Overview,
 }
 
 impl Default for Printers {
@@ -85,6 +122,7 @@ impl Printers {
         let mut counts = PrinterCounts { known: map.views.len() as u64, ..PrinterCounts::default() };
         for view in map.views.values() {
             match view.status {
+                _ if view.standing == Standing::Pending => counts.pending += 1,
                 Status::Offline => counts.offline += 1,
                 Status::Unknown => counts.unknown += 1,
                 _ => counts.online += 1,
@@ -93,9 +131,44 @@ impl Printers {
         counts
     }
 
+    /// What is known beside single printers.
+    pub fn overview(&self) -> Overview {
+        self.map.read().unwrap_or_else(PoisonError::into_inner).overview.clone()
+    }
+
+    /// The printers that an administrator put away.
+    pub fn all_put_away(&self) -> Vec<PutAway> {
+        self.map.read().unwrap_or_else(PoisonError::into_inner).put_away.values().cloned().collect()
+    }
+
     /// Tells when anything changed but the time of observation and the up-time: a number that grows.
     pub fn changed(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
+    }
+
+    /// These were put away. Before their views are removed.
+    pub fn put_away(&self, gone: Vec<(PrinterId, Gone)>) {
+        if gone.is_empty() {
+            return;
+        }
+        {
+            let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+            for (id, why) in gone {
+                if map.put_away.len() < PUT_AWAY_MAX || map.put_away.contains_key(&id) {
+                    let last = map.views.get(&id).cloned();
+                    map.put_away.insert(id.clone(), PutAway { id, why, last });
+                }
+            }
+        }
+        self.changed.send_modify(|n| *n = n.wrapping_add(1));
+    }
+
+    /// Replaces what is known beside single printers.
+    pub fn tell(&self, overview: Overview) {
+        let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+        if map.overview != overview {
+            map.overview = overview;
+        }
     }
 
     /// Replaces or, for `None`, removes views. For the hub, and for tests of what reads the view.
@@ -111,6 +184,7 @@ impl Printers {
                     news |= map.views.remove(&id).is_some();
                     continue;
                 };
+                map.put_away.remove(&id);
                 for alias in &view.aliases {
                     map.aliases.insert(alias.clone(), id.clone());
                 }

@@ -1,11 +1,11 @@
 //! What the cloud asks: tickets and controls.
 
-use super::{LIVE_MAX, Owner, report};
+use super::{LIVE_MAX, Owner, STORE_PAUSE, report};
 use crate::cloud::Command;
 use crate::cloud::wire::{Control, ControlAction};
 use crate::document::SecretUrl;
 use crate::domain::ids::{JobId, PrinterId};
-use crate::domain::job::{Event, Job, Problem, Submission, submission};
+use crate::domain::job::{Event, Job, Problem, State, Submission, submission};
 use crate::domain::ticket::{ContentKey, DocumentRef, Parsed, Ticket, hex};
 use crate::store::StoreError;
 use crate::store::jobs::StatusRow;
@@ -82,8 +82,9 @@ impl Owner {
 
     /// What can be said against a valid ticket before anything is fetched.
     fn acceptable(&self, printer: &PrinterId, ticket: &Ticket) -> Result<(), Problem> {
-        if !self.directory.borrow().contains_key(printer) {
-            return Err(unknown_printer(printer.as_str()));
+        match self.directory.borrow().get(printer) {
+            None => return Err(unknown_printer(printer.as_str())),
+            Some(known) => known.refuses.map_or(Ok(()), |refusal| Err(refusal.problem(printer)))?,
         }
         if self.jobs.len() >= LIVE_MAX {
             return Err(Problem::new(
@@ -121,6 +122,38 @@ impl Owner {
             return Err(Problem::new("expired", Some("notAfter"), "notAfter is in the past"));
         }
         Ok(())
+    }
+
+    /// Ends what waits for printers that take nothing new. What such a printer has already is followed to its end; what can
+    /// no longer be asked about is parked, for a person to look at the paper.
+    pub(super) async fn end_what_is_refused(&mut self) {
+        let mut ends = Vec::new();
+        {
+            let directory = self.directory.borrow();
+            for job in self.jobs.values() {
+                let Some(known) = directory.get(&job.printer) else { continue };
+                let Some(refusal) = known.refuses else { continue };
+                let problem = refusal.problem(&job.printer);
+                match job.state {
+                    State::Accepted | State::Fetching | State::Ready { .. } => {
+                        ends.push((job.id.clone(), Event::Refused(problem)));
+                    }
+                    State::Sending { .. } | State::Printing { .. } | State::Canceling { .. }
+                        if known.reach.is_empty() && !self.tasks.contains_key(&job.id) =>
+                    {
+                        let why =
+                            format!("{}; what became of the job is not known, look at the paper", problem.message);
+                        ends.push((job.id.clone(), Event::Lost { why }));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for (id, event) in ends {
+            if self.resting(&id).is_none() && !self.change(&id, event).await {
+                self.rest(&id, Some(STORE_PAUSE));
+            }
+        }
     }
 
     async fn repeat(&mut self, known: Option<Job>, ticket: &Ticket, now: Timestamp) -> Result<(), StoreError> {

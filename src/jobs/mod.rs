@@ -24,7 +24,7 @@ use crate::document::fetch::{self, Fetcher};
 use crate::document::spool::Spool;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::{GatewayName, JobId, PrinterId, TagStem};
-use crate::domain::job::{Event, Job, Outcome, State, UNCONFIRMED_FOLLOWED, next_to_send};
+use crate::domain::job::{Event, Job, Outcome, Problem, State, UNCONFIRMED_FOLLOWED, next_to_send};
 use crate::domain::net::{DocumentPolicy, PrinterPolicy};
 use crate::domain::retry::Backoff;
 use crate::domain::ticket::DocumentRef;
@@ -76,8 +76,46 @@ pub struct Reach {
 pub struct Known {
     /// Its id: another than the one asked for where that was merged into this one.
     pub id: PrinterId,
-    /// The ways to reach it, best first.
+    /// The ways to reach it, best first. What is under way at one that takes nothing new is followed to its end.
     pub reach: Vec<Reach>,
+    /// Why it takes nothing new: what waits for it ends, and tickets for it are rejected.
+    pub refuses: Option<Refusal>,
+}
+
+/// Why a printer takes no jobs, by an administrator's decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// It waits for approval.
+    NotApproved,
+    /// It is ignored by the configuration.
+    Ignored,
+    /// It is retired.
+    Retired,
+}
+
+impl Refusal {
+    fn problem(self, printer: &PrinterId) -> Problem {
+        let (code, message) = match self {
+            Self::NotApproved => (
+                "printer-not-approved",
+                format!(
+                    "{printer} waits for approval: set config.approved to true in the desired state of its shadow, or name \
+                     it in printers.approved of the configuration, then submit again"
+                ),
+            ),
+            Self::Ignored => (
+                "printer-ignored",
+                format!(
+                    "{printer} is ignored by the configuration (printers.ignore); take it out there to print on it"
+                ),
+            ),
+            Self::Retired => (
+                "printer-retired",
+                format!("{printer} is retired (printers.retired); submit the job to another printer"),
+            ),
+        };
+        Problem::new(code, Some("printer"), message)
+    }
 }
 
 /// Where printers may be contacted now: networks come and go, and what is stored may lie outside of them.
@@ -309,6 +347,7 @@ impl Owner {
                 self.rest(&id, Some(STORE_PAUSE));
             }
         }
+        self.end_what_is_refused().await;
         let fetching = self.jobs.values().any(|job| matches!(job.state, State::Accepted | State::Fetching));
         if self.erased && !fetching {
             // A presigned URL is a secret: it leaves the database's log too, once nothing more is being fetched.

@@ -51,7 +51,7 @@ async fn rig(jobs: &[Job]) -> Rig {
         spool: spool.clone(),
         fetcher: Fetcher::new(None).unwrap(),
         directory,
-        networks: Arc::new(|| PrinterPolicy { allowed: Vec::new() }),
+        networks: Arc::new(|| PrinterPolicy { allowed: Vec::new(), ..PrinterPolicy::default() }),
         commands,
         wake: Wake::default(),
         ended_at: mpsc::channel(1).0,
@@ -194,4 +194,31 @@ async fn a_command_under_another_printers_topic_changes_nothing() {
     rig.owner.command(Command::Control { printer: "hp-2".into(), payload }).await;
     let state = rig.store.get(&job.id).await.unwrap().unwrap().state;
     assert_eq!(state.name(), "accepted");
+}
+
+#[tokio::test]
+async fn what_waits_for_a_printer_that_takes_nothing_new_ends_and_says_why() {
+    let now = Timestamp::now();
+    let printer = PrinterId::new("hp-1").unwrap();
+    for (refusal, code) in [
+        (Refusal::NotApproved, "printer-not-approved"),
+        (Refusal::Ignored, "printer-ignored"),
+        (Refusal::Retired, "printer-retired"),
+    ] {
+        let mut sending = accepted("sending", now);
+        let document = Document { bytes: 4, sha256: "ab".into(), format: "application/pdf".into() };
+        let start = Event::SendStarted { phase: Phase::Blind, printer_up_time: None, reasons: vec![] };
+        for event in [Event::Fetched(document), start] {
+            sending.apply(event, now).unwrap();
+        }
+        let mut rig = rig(&[accepted("waits", now), sending]).await;
+        let known = Known { id: printer.clone(), reach: Vec::new(), refuses: Some(refusal) };
+        rig._directory.send_replace(Arc::new([(printer.clone(), Arc::new(known))].into()));
+        rig.owner.end_what_is_refused().await;
+        let waited = rig.store.get(&JobId::new("waits").unwrap()).await.unwrap().unwrap();
+        assert_eq!((waited.state.name(), waited.error.unwrap().code.as_str()), ("aborted", code));
+        // What may be on paper is never told to have failed.
+        let sent = rig.store.get(&JobId::new("sending").unwrap()).await.unwrap().unwrap();
+        assert_eq!(sent.state.name(), "unconfirmed");
+    }
 }

@@ -375,7 +375,7 @@ impl Work {
             // Formats and options are each endpoint's own: the job is refused only where none takes it.
             let mut unfit = None;
             let mut fits = false;
-            for reach in self.reach.iter().filter(|reach| !reach.endpoint.kind.is_ipp()) {
+            for reach in self.reach.iter().filter(|reach| reach.endpoint.kind.is_raw()) {
                 match self.prepare_stream(reach, document).await {
                     Ok(ready) => return Ok(Way::Streaming(ready)),
                     Err(streaming::NotReady::Unreachable(error)) => {

@@ -10,7 +10,8 @@
 //! no shadow; documents end with the nucleus, where the real ones are on disk.
 
 use super::shadow::document::{Document, Rejection, Request};
-use serde_json::{Value, json};
+use super::shadow::rejected;
+use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -183,17 +184,10 @@ impl State {
     }
 }
 
-fn rejected(rejection: &Rejection, token: Option<String>, now: i64) -> Value {
-    let mut answer = json!({"code": rejection.code, "message": rejection.message, "timestamp": now});
-    if let (Some(token), Value::Object(map)) = (token, &mut answer) {
-        map.insert("clientToken".into(), token.into());
-    }
-    answer
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn name(thing: &str, shadow: &str) -> ShadowName {
         ShadowName::new(Some(thing), Some(shadow)).unwrap()

@@ -47,18 +47,6 @@ enum Command {
     Printed,
 }
 
-/// Binds the socket; one left over by a killed simulator is replaced.
-pub(super) fn bind(path: &Path) -> io::Result<UnixListener> {
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        return Err(io::Error::new(io::ErrorKind::AddrInUse, "another simulator runs in this directory"));
-    }
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    UnixListener::bind(path)
-}
-
 /// Serves the socket until cancelled.
 pub(super) async fn serve(office: Arc<Inner>, listener: UnixListener, stop: CancellationToken, tasks: TaskTracker) {
     loop {

@@ -219,7 +219,7 @@ impl Office {
         }
         if config.control_socket {
             let path = config.out_dir.join(control::SOCKET);
-            match control::bind(&path) {
+            match crate::console::bind(&path) {
                 Ok(listener) => {
                     let tasks = TaskTracker::new();
                     let serve = control::serve(office.inner.clone(), listener, office.stop.clone(), tasks.clone());

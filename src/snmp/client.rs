@@ -1,5 +1,6 @@
 //! Asks agents over one UDP socket. A poll is: the system group, then each group of `objects::GROUPS` column by
-//! column, then, for an agent that keeps its Printer-MIB in another context, that part once more.
+//! column, then the maker's own objects, then, for an agent that keeps its Printer-MIB in another context, that part once
+//! more. Who an agent is, is found out with fewer requests (`identify`).
 //!
 //! | what | limit |
 //! |---|---|
@@ -19,9 +20,11 @@
 //!
 //! Only answers from the address asked are taken. Nothing is ever set.
 
+mod identify;
 mod login;
 mod session;
 
+pub use identify::IDENTIFY_DEADLINE;
 pub use login::{Login, User};
 
 use super::decode::{self, mib::Mib};
@@ -214,6 +217,11 @@ impl Client {
         Ok(Self { inner: Arc::new(inner) })
     }
 
+    /// The logins it asks with, in their order.
+    pub fn logins(&self) -> &[Login] {
+        &self.inner.logins
+    }
+
     /// One poll of the agent at an address.
     pub async fn poll(&self, address: SocketAddr, patience: Patience) -> Result<(Observation, How), Error> {
         let (mib, how) = self.read(address, patience).await?;
@@ -244,20 +252,11 @@ impl Client {
     async fn read_all(&self, address: SocketAddr, patience: Patience) -> Result<(Mib, How), Error> {
         let memory = self.memory(address);
         let mut mib = Mib::default();
-        let (attempt, session) = match memory.attempt {
-            Some(attempt) => {
-                let mut session = self.session(address, attempt, None, ANSWER, RETRIES)?;
-                session.system(&mut mib).await.map_err(|error| self.explain(address, attempt, error))?;
-                (attempt, session)
-            }
-            None => self.find_login(address, patience, &mut mib).await?,
-        };
-        self.remember(address, |memory| memory.attempt = Some(attempt));
-        let mut session = session;
-        session.next_only = memory.next_only;
+        let (attempt, mut session) = self.greet(address, patience, &mut mib).await?;
         for group in GROUPS.iter().filter(|group| !group.of_printer || memory.context != Context::Present) {
             self.walk(address, &mut session, group, &mut mib).await?;
         }
+        self.ask_objects(address, &mut session, &mut mib).await?;
         let next_only = session.next_only;
         let mut how = How { login: self.name(attempt), context: None, requests: session.requests };
         if memory.context == Context::Present || (memory.context == Context::NotTried && decode::wants_context(&mib)) {
@@ -270,6 +269,32 @@ impl Client {
         }
         self.remember(address, |memory| memory.next_only = next_only);
         Ok((mib, how))
+    }
+
+    /// Finds out how the agent is to be asked, and asks for its system group.
+    async fn greet(&self, address: SocketAddr, patience: Patience, mib: &mut Mib) -> Result<(Attempt, Session), Error> {
+        let memory = self.memory(address);
+        let (attempt, mut session) = match memory.attempt {
+            Some(attempt) => {
+                let mut session = self.session(address, attempt, None, ANSWER, RETRIES)?;
+                session.system(mib).await.map_err(|error| self.explain(address, attempt, error))?;
+                (attempt, session)
+            }
+            None => self.find_login(address, patience, mib).await?,
+        };
+        self.remember(address, |memory| memory.attempt = Some(attempt));
+        session.next_only = memory.next_only;
+        Ok((attempt, session))
+    }
+
+    /// Its maker's own objects.
+    async fn ask_objects(&self, address: SocketAddr, session: &mut Session, mib: &mut Mib) -> Result<(), Error> {
+        const NAME: &str = "makers' objects";
+        if self.has_stalled(address, NAME) {
+            return Ok(());
+        }
+        let asked = session.objects(decode::own_objects(mib).into_iter(), mib).await;
+        self.judge(address, NAME, asked)
     }
 
     /// The Printer-MIB in the other context. One that is tried for the first time may be absent: silence is then no error.
@@ -303,22 +328,34 @@ impl Client {
         group: &Group,
         mib: &mut Mib,
     ) -> Result<(), Error> {
-        let stalls = self.memory(address).stalls.get(group.name).copied().unwrap_or(0);
-        if stalls >= 2 {
+        if self.has_stalled(address, group.name) {
             return Ok(());
         }
-        match session.walk(group, mib).await {
+        let walked = session.walk(group, mib).await;
+        self.judge(address, group.name, walked)
+    }
+
+    /// Whether an agent fell silent at this part of a poll twice: it is left out then.
+    fn has_stalled(&self, address: SocketAddr, part: &'static str) -> bool {
+        self.memory(address).stalls.get(part).is_some_and(|stalls| *stalls >= 2)
+    }
+
+    fn judge(
+        &self,
+        address: SocketAddr,
+        part: &'static str,
+        result: Result<(), session::Failure>,
+    ) -> Result<(), Error> {
+        match result {
             Ok(()) => {
-                if stalls > 0 {
-                    self.remember(address, |memory| {
-                        memory.stalls.remove(group.name);
-                    });
-                }
+                self.remember(address, |memory| {
+                    memory.stalls.remove(part);
+                });
                 Ok(())
             }
             Err(session::Failure::Silent) => {
-                self.remember(address, |memory| *memory.stalls.entry(group.name).or_default() += 1);
-                Err(Error::Stalled { address, group: group.name })
+                self.remember(address, |memory| *memory.stalls.entry(part).or_default() += 1);
+                Err(Error::Stalled { address, group: part })
             }
             Err(session::Failure::Limit(why)) => Err(Error::Limit { address, why }),
             Err(session::Failure::Refused(why) | session::Failure::Other(why)) => Err(Error::Other { address, why }),

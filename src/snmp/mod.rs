@@ -6,9 +6,9 @@
 //! | [`client`] | one UDP socket for all printers; versions, credentials, contexts, retries, walks with limits |
 //! | [`decode`] | variables → [`crate::domain::state::Observation`]; pure and total |
 //! | [`objects`] | the object identifiers that are read, in the groups in which they are asked for |
-//!
-//! What one maker alone defines is not read here.
+//! | [`vendors`] | makers' own objects, as data |
 
 pub mod client;
 pub mod decode;
 pub mod objects;
+pub mod vendors;

@@ -107,6 +107,14 @@ pub const SUPPLIES_UNIT: u32 = 7;
 pub const SUPPLIES_MAX: u32 = 8;
 /// `prtMarkerSuppliesLevel` in it
 pub const SUPPLIES_LEVEL: u32 = 9;
+/// `prtChannelEntry`
+pub const PRT_CHANNEL: Arcs = &[1, 3, 6, 1, 2, 1, 43, 14, 1, 1];
+/// `prtChannelType` in it
+pub const CHANNEL_TYPE: u32 = 2;
+/// `prtChannelState` in it
+pub const CHANNEL_STATE: u32 = 6;
+/// `prtChannelInformation` in it
+pub const CHANNEL_INFORMATION: u32 = 9;
 /// `prtMarkerColorantEntry`
 pub const PRT_COLORANT: Arcs = &[1, 3, 6, 1, 2, 1, 43, 12, 1, 1];
 /// `prtMarkerColorantValue` in it

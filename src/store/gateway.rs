@@ -65,8 +65,8 @@ pub struct Message {
 pub struct Commit {
     /// Printers' rows: id and JSON.
     pub printers: Vec<(String, String)>,
-    /// Printers that are no more, merged into another: their rows go, their shadows say so.
-    pub gone: Vec<String>,
+    /// Printers that are no more, and what their shadows say from now on (`merged`, `ignored`, `retired`): their rows go.
+    pub gone: Vec<(String, &'static str)>,
     /// What shadows should say.
     pub shadows: Vec<(String, Value)>,
     /// Messages.
@@ -117,14 +117,11 @@ impl GatewayStore {
                     )?
                     .execute([id, body])?;
                 }
-                for id in &commit.gone {
+                for (id, why) in &commit.gone {
                     tx.execute("DELETE FROM printer WHERE id = ?1", [id])?;
-                    // The cloud's copy would go on telling of a second printer: it is told to tell that it is none.
-                    tx.execute(
-                        "UPDATE shadow SET latest = '{\"error_code\":\"merged\",\"online\":false,\"status\":\"merged\"}'
-                         WHERE printer = ?1",
-                        [id],
-                    )?;
+                    // The cloud's copy would go on telling of a printer: it is told to tell that it is none.
+                    let latest = serde_json::json!({"error_code": why, "online": false, "status": why}).to_string();
+                    tx.execute("UPDATE shadow SET latest = ?2 WHERE printer = ?1", [id, &latest])?;
                 }
                 for (printer, latest) in &commit.shadows {
                     tx.prepare_cached(
@@ -291,6 +288,38 @@ impl GatewayStore {
     /// Changes the topics of what waits: `None` leaves one as it is. Answers how many were changed.
     pub async fn rename(&self, rename: impl Fn(&str) -> Option<String> + Send + 'static) -> Result<usize, StoreError> {
         self.db.write(move |tx| rename_rows(tx, "outbox", &rename)).await
+    }
+
+    /// Printers that are no more, and what their shadows say of that.
+    pub async fn put_away(&self) -> Result<Vec<(String, String)>, StoreError> {
+        self.db
+            .read(|c| {
+                let mut statement = c.prepare(
+                    "SELECT printer, json_extract(latest, '$.status') FROM shadow
+                     WHERE json_extract(latest, '$.status') IN ('ignored', 'retired')
+                       AND printer NOT IN (SELECT id FROM printer) ORDER BY printer LIMIT 2000",
+                )?;
+                let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                rows.collect()
+            })
+            .await
+    }
+
+    /// Forgets that the cloud knows how printers that wait for approval, or all printers, are configured: it is told again,
+    /// and answers with what is desired, where that is something else. An answer that came while nobody listened is lost
+    /// otherwise, be it an approval or one taken back.
+    pub async fn ask_for_approvals(&self, of_all: bool) -> Result<usize, StoreError> {
+        self.db
+            .write(move |tx| {
+                tx.execute(
+                    "UPDATE shadow SET confirmed = json_remove(confirmed, '$.config')
+                     WHERE (?1 OR json_extract(latest, '$.status') = 'pending')
+                       AND json_extract(latest, '$.config') IS NOT NULL
+                       AND json_extract(confirmed, '$.config') IS NOT NULL",
+                    [of_all],
+                )
+            })
+            .await
     }
 
     /// Forgets what the cloud was known to have of every shadow: everything is sent again.
@@ -463,6 +492,26 @@ mod tests {
         assert!(store.shadows_to_send(4, vec![]).await.unwrap().is_empty());
         store.commit(commit, now()).await.unwrap();
         assert!(store.shadows_to_send(4, vec![]).await.unwrap().is_empty(), "the same again waits for nothing");
+    }
+
+    #[tokio::test]
+    async fn what_was_approved_or_taken_back_meanwhile_is_asked_for() {
+        let (_dir, store) = store().await;
+        let row = |id: &str, status: &str, approved: bool| {
+            (id.to_owned(), json!({"status": status, "config": {"approved": approved}}))
+        };
+        let mut shadows = vec![row("in-use", "idle", true), row("waits", "pending", false)];
+        shadows.push(("gone".into(), json!({"status": "retired"})));
+        store.commit(Commit { shadows: shadows.clone(), ..Commit::default() }, now()).await.unwrap();
+        for (of_all, asked) in [(false, vec!["waits"]), (true, vec!["in-use", "waits"])] {
+            for (printer, document) in &shadows {
+                store.shadow_confirmed(printer, document).await.unwrap();
+            }
+            assert_eq!(store.ask_for_approvals(of_all).await.unwrap(), asked.len());
+            let waiting = store.shadows_to_send(9, vec![]).await.unwrap();
+            assert_eq!(waiting.iter().map(|row| row.printer.as_str()).collect::<Vec<_>>(), asked);
+            assert!(waiting.iter().all(|row| row.confirmed["status"] == row.latest["status"]));
+        }
     }
 
     #[tokio::test]

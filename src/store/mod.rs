@@ -324,6 +324,20 @@ pub struct Depth {
     pub oldest: Option<i64>,
 }
 
+impl std::ops::Add for Depth {
+    type Output = Self;
+
+    /// What waits in both.
+    fn add(self, other: Self) -> Self {
+        Self {
+            rows: self.rows + other.rows,
+            bytes: self.bytes + other.bytes,
+            wedged: self.wedged + other.wedged,
+            oldest: [self.oldest, other.oldest].into_iter().flatten().min(),
+        }
+    }
+}
+
 /// A message that is set aside because sending it again would never help.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wedged {

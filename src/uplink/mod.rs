@@ -25,14 +25,13 @@ mod view;
 pub use naming::take_over;
 pub use places::Names;
 pub use status::GatewayFacts;
-pub use view::View;
 
 use crate::cloud::Command;
 use crate::cloud::greengrass::{Link, LinkEvent, PublishError, Runtime};
-use crate::cloud::wire::{self, GatewayEvent, Inbound, ShadowAccepted, ShadowRejected, Topics};
-use crate::domain::ids::{GatewayName, MessageId};
+use crate::cloud::wire::{self, GatewayEvent, Inbound, ShadowAccepted, ShadowDelta, ShadowRejected, Topics};
+use crate::domain::ids::{GatewayName, MessageId, PrinterId};
 use crate::domain::lane::{self, Lane};
-use crate::domain::outbox::{Allowance, Failure, Limits, Message, Rows, Window};
+use crate::domain::outbox::{Allowance, Failure, Limits, Message, Progress, Rows, Window};
 use crate::domain::subscriptions::Subscriptions;
 use crate::store::gateway::GatewayStore;
 use crate::store::jobs::JobStore;
@@ -58,6 +57,8 @@ const SOON_MAX: usize = 512;
 const PERIODIC: Duration = Duration::from_secs(6 * 3600);
 /// Silence after which a probe asks for its own echo: 24 a day, 48 messages with their echoes.
 const PROBE_AFTER: SignedDuration = SignedDuration::from_hours(1);
+/// Silence in which a probe's echo was missed too: the way to the cloud was interrupted.
+const AWAY: SignedDuration = SignedDuration::from_mins(75);
 /// Silence after which an echo means that the way to the cloud was shut and is open again.
 const SILENCE: SignedDuration = SignedDuration::from_secs(10);
 /// Changes of the gateway's status that are told at once, each after a moment in which more may change; then as many in
@@ -93,6 +94,10 @@ pub struct Parts {
     pub store: GatewayStore,
     /// Where commands go.
     pub commands: mpsc::Sender<Command>,
+    /// Where what shadows desire goes. Full: it is dropped, and asked for again (see `shadows`).
+    pub desired: mpsc::Sender<(PrinterId, ShadowDelta)>,
+    /// Whether shadows decide which printers are used: what they desire is asked for whenever the link comes up.
+    pub shadows_approve: bool,
     /// Something new waits.
     pub wake: Wake,
     /// What the gateway's status tells besides the store's figures.
@@ -106,7 +111,7 @@ pub struct Parts {
     /// Cancelled before the uplink is, when the whole gateway stops: only then does it say "stopping".
     pub farewell: CancellationToken,
     /// Where others read how it goes.
-    pub view: watch::Sender<View>,
+    pub view: watch::Sender<Progress>,
 }
 
 /// How the uplink ended.
@@ -136,6 +141,7 @@ pub async fn run(parts: Parts, cancel: CancellationToken) -> Ended {
         up: false,
         results,
         heard: Timestamp::now(),
+        approvals_missed: false,
         answered: false,
         published: false,
         cured: None,
@@ -168,6 +174,8 @@ struct Uplink {
     results: mpsc::Sender<Sent>,
     /// When the cloud's side was last heard: an echo, or an answer to a shadow update.
     heard: Timestamp,
+    /// What shadows desired may have been missed.
+    approvals_missed: bool,
     /// It was heard in this run.
     answered: bool,
     /// The nucleus took the last publish.
@@ -287,7 +295,10 @@ impl Uplink {
         }
         self.look_at_unserved(now);
         self.tell_due_change(now).await;
-        self.probe(now);
+        let missed = std::mem::take(&mut self.approvals_missed);
+        if self.probe(now) || missed {
+            self.ask_for_approvals(missed).await;
+        }
         self.probe_printers(now);
         self.cure_deafness(now);
         let mut due = self.start_shadows(now).await?;
@@ -330,17 +341,20 @@ impl Uplink {
     /// Something came back. After a silence that means that the way is open again: what waited out its pauses goes now.
     fn heard_now(&mut self) {
         let now = Timestamp::now();
-        if now.duration_since(self.heard).abs() > SILENCE {
+        let silence = now.duration_since(self.heard).abs();
+        if silence > SILENCE {
             self.window.link_up(now);
         }
+        // Its own echo was not answered either: what shadows desired meanwhile may be lost.
+        self.approvals_missed |= silence > AWAY;
         self.heard = now;
         self.answered = true;
     }
 
-    /// Asks for its own echo when nothing else told for long that the way to the cloud and back is open.
-    fn probe(&mut self, now: Timestamp) {
+    /// Asks for its own echo when nothing else told for long that the way to the cloud and back is open; whether it did.
+    fn probe(&mut self, now: Timestamp) -> bool {
         if !self.window.is_empty() || now.duration_since(self.heard).abs() < PROBE_AFTER {
-            return;
+            return false;
         }
         let id = message_id();
         let document = wire::Message::new(id.clone(), now, self.parts.gateway.clone(), wire::EchoProbe {});
@@ -348,6 +362,7 @@ impl Uplink {
             let (id, topic) = (id.to_string(), self.topics.echo_probe());
             self.window.admit(Message { id, topic, payload, rows: Rows::Volatile, job: None }, now);
         }
+        true
     }
 
     /// Makes the link anew when publishes are taken and nothing comes back.
@@ -510,6 +525,7 @@ impl Uplink {
                     self.window.link_up(now);
                     self.lane.link_up();
                     self.parts.configuration_changed.notify_one();
+                    self.ask_for_approvals(true).await;
                     self.tell_status(GatewayEvent::Online).await;
                 }
                 LinkEvent::Down { reason } => {
@@ -586,7 +602,10 @@ impl Uplink {
                 self.shadow_rejected(printer, ShadowRejected::parse(&payload)?);
                 None
             }
-            Inbound::ShadowDelta { .. } => None,
+            Inbound::ShadowDelta { printer } => {
+                self.desired(printer, &payload);
+                None
+            }
         }
     }
 

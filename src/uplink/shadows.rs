@@ -1,7 +1,11 @@
-//! Shadows on their way: which updates start, and what the service's answers mean.
+//! Shadows on their way: which updates start, what the service's answers mean, and what shadows desire.
+//!
+//! What is desired comes as a delta, once, and is lost when nobody listens. So for printers that wait for approval
+//! `config` is reported again after each new link and with each probe of a silent one: where desired differs, the
+//! service answers with the delta.
 
 use super::{OPEN_MAX, Uplink, message_id, random};
-use crate::cloud::wire::{ShadowRejected, ShadowUpdate};
+use crate::cloud::wire::{ShadowDelta, ShadowRejected, ShadowUpdate};
 use crate::domain::ids::PrinterId;
 use crate::domain::shadow;
 use crate::store::StoreError;
@@ -68,6 +72,22 @@ impl Uplink {
         if let Err(error) = outcome {
             tracing::error!(%error, printer, "an accepted shadow update is not remembered and will be sent again");
             self.lane.rest(printer.to_owned(), Timestamp::now(), random());
+        }
+    }
+
+    /// `update/delta` came.
+    pub(super) fn desired(&mut self, printer: &str, payload: &[u8]) {
+        let (Ok(printer), Some(delta)) = (PrinterId::new(printer), ShadowDelta::parse(payload)) else { return };
+        if delta.approved.is_some() && self.parts.desired.try_send((printer, delta)).is_err() {
+            tracing::warn!("what a shadow desires was dropped: too much at once; it will be asked for again");
+        }
+    }
+
+    /// Reports `config` again where an approval is waited for, or, where shadows decide, of all: an approval may have been
+    /// taken back.
+    pub(super) async fn ask_for_approvals(&mut self, of_all: bool) {
+        if let Err(error) = self.parts.store.ask_for_approvals(of_all && self.parts.shadows_approve).await {
+            tracing::warn!(%error, "approvals given while nobody listened are not asked for");
         }
     }
 

@@ -38,7 +38,7 @@ pub(super) async fn store(
     event: GatewayEvent,
 ) -> Result<(), StoreError> {
     let now = Timestamp::now();
-    let (job_depth, depth) = (jobs.depth().await?, store.depth().await?);
+    let depth = jobs.depth().await? + store.depth().await?;
     let mut config = facts.config.clone();
     config.errors.truncate(ERRORS_MAX);
     config.errors.iter_mut().for_each(|error| *error = clip(error, ERROR_BYTES));
@@ -54,13 +54,9 @@ pub(super) async fn store(
             .filter_map(|(state, count)| Some((JobStatus::from_wire(&state)?, count)))
             .collect(),
         outbox: OutboxState {
-            depth: job_depth.rows + depth.rows,
-            bytes: job_depth.bytes + depth.bytes,
-            oldest: [job_depth.oldest, depth.oldest]
-                .into_iter()
-                .flatten()
-                .min()
-                .and_then(|s| Timestamp::from_second(s).ok()),
+            depth: depth.rows,
+            bytes: depth.bytes,
+            oldest: depth.oldest.and_then(|s| Timestamp::from_second(s).ok()),
             dropped: store.dropped().await?,
         },
         unserved: (!unserved.is_empty()).then(|| UnservedPrinters {

@@ -34,9 +34,9 @@ const BUS: &str = r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus C
 
 const DAEMON: &str = "[server]
 host-name=office
-use-ipv4=yes
-use-ipv6=no
-allow-interfaces=@INTERFACE@
+use-ipv4=@IPV4@
+use-ipv6=@IPV6@
+allow-interfaces=@INTERFACES@
 ratelimit-interval-usec=0
 [wide-area]
 enable-wide-area=no
@@ -75,6 +75,20 @@ pub struct Found {
 impl Avahi {
     /// Starts the bus and the daemon, and waits until the daemon answers on the bus.
     pub fn start() -> Avahi {
+        let daemon = Command::new("avahi-daemon");
+        Avahi::start_with(
+            daemon,
+            &DAEMON.replace("@IPV4@", "yes").replace("@IPV6@", "no").replace("@INTERFACES@", INTERFACE),
+        )
+    }
+
+    /// The same in another network, over IPv6 alone: `daemon` starts the program there, which uses these interfaces.
+    pub fn start_in(daemon: Command, interfaces: &[&str]) -> Avahi {
+        let configuration = DAEMON.replace("@IPV4@", "no").replace("@IPV6@", "yes");
+        Avahi::start_with(daemon, &configuration.replace("@INTERFACES@", &interfaces.join(",")))
+    }
+
+    fn start_with(mut program: Command, text: &str) -> Avahi {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("bus");
         let bus_configuration = directory.path().join("bus.conf");
@@ -87,11 +101,10 @@ impl Avahi {
         let address = format!("unix:path={}", socket.display());
 
         let configuration = directory.path().join("avahi.conf");
-        fs::write(&configuration, DAEMON.replace("@INTERFACE@", INTERFACE)).unwrap();
-        let mut command = Command::new("avahi-daemon");
-        command.arg("-f").arg(&configuration).args(["--no-drop-root", "--no-chroot", "--no-rlimits"]);
-        command.env("DBUS_SYSTEM_BUS_ADDRESS", &address);
-        let mut daemon = Process::start("avahi", directory.path(), command);
+        fs::write(&configuration, text).unwrap();
+        program.arg("-f").arg(&configuration).args(["--no-drop-root", "--no-chroot", "--no-rlimits"]);
+        program.env("DBUS_SYSTEM_BUS_ADDRESS", &address);
+        let mut daemon = Process::start("avahi", directory.path(), program);
         // It answers once it has claimed its host name.
         daemon.wait_until(START, "its host name", || host_name(&address));
         Avahi { daemon, bus, address, directory }
@@ -115,7 +128,7 @@ impl Avahi {
         let mut command = Command::new("avahi-publish");
         command.args(["--service", name, service]).arg(port.to_string()).args(txt);
         self.connect(&mut command);
-        let mut process = Process::start(&format!("publish-{port}"), self.directory.path(), command);
+        let mut process = Process::start(&format!("publish-{name}-{service}"), self.directory.path(), command);
         let log = process.log_path().to_owned();
         process.wait_until(START, "an established service", || {
             fs::read_to_string(&log).unwrap_or_default().contains("Established under name").then_some(())

@@ -136,7 +136,12 @@ pub struct JsonProcess {
 impl JsonProcess {
     /// Starts it with its log in `DIRECTORY/NAME.log` and waits for its first line.
     pub fn start(name: &str, arguments: &[&str], directory: &Path) -> JsonProcess {
-        let mut process = Process::start_piped(name, directory, printgate(arguments, &[]));
+        Self::start_command(name, printgate(arguments, &[]), directory)
+    }
+
+    /// The same with a command that runs it in its own way.
+    pub fn start_command(name: &str, command: std::process::Command, directory: &Path) -> JsonProcess {
+        let mut process = Process::start_piped(name, directory, command);
         let lines = Arc::new(Mutex::new(Vec::new()));
         let output = BufReader::new(process.stdout()).lines();
         std::thread::spawn({

@@ -18,6 +18,7 @@ pub mod https;
 pub mod lab;
 pub mod mqtt;
 pub mod netns;
+pub mod packets;
 pub mod pdf;
 pub mod printer;
 pub mod process;

@@ -219,6 +219,6 @@ async fn an_office_that_cannot_start_says_why_and_runs_nothing() {
     drop(taken);
     let office = Office::start(config(vec![spec("first"), second], dir.path())).await.unwrap();
     let again = start(vec![spec("third")]).await;
-    assert!(again.to_string().contains("another simulator runs in this directory"), "{again}");
+    assert!(again.to_string().contains("another process serves this directory"), "{again}");
     office.shutdown().await;
 }

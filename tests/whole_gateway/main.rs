@@ -7,6 +7,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod administration;
 mod bad_printers;
 mod bad_tickets;
 mod configuration;

@@ -185,6 +185,10 @@ impl Cloud {
         for message in self.watch.messages() {
             let Some(schema) = schema_of(&message.topic) else { continue };
             let value = message.json();
+            if value["state"].get("desired").is_some() {
+                // What the cloud desires is no word of the gateway's.
+                continue;
+            }
             let errors: Vec<String> = self.schemas[schema]
                 .iter_errors(&value)
                 .map(|error| format!("{}: {error}", error.instance_path()))

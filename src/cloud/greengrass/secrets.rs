@@ -98,16 +98,28 @@ impl SecretError {
     }
 }
 
+/// A secret's value without a nucleus: only files give it.
+///
+/// # Errors
+/// [`SecretError::File`], also for what is no file.
+pub async fn from_file(reference: &SecretRef) -> Result<Secret, SecretError> {
+    let SecretRef::File(path) = reference else {
+        let reason = "without a nucleus only file:/absolute/path can be read".to_owned();
+        return Err(SecretError::File { path: reference.to_string().into(), reason });
+    };
+    match tokio::time::timeout(FILE_TIME, read(path)).await {
+        Ok(outcome) => outcome.map_err(|reason| SecretError::File { path: path.clone(), reason }),
+        Err(_) => Err(SecretError::File { path: path.clone(), reason: format!("no answer in {FILE_TIME:?}") }),
+    }
+}
+
 /// Asks for a secret's present value.
 ///
 /// # Errors
 /// [`SecretError`]
 pub async fn resolve(link: &Link, reference: &SecretRef) -> Result<Secret, SecretError> {
     match reference {
-        SecretRef::File(path) => match tokio::time::timeout(FILE_TIME, read(path)).await {
-            Ok(outcome) => outcome.map_err(|reason| SecretError::File { path: path.clone(), reason }),
-            Err(_) => Err(SecretError::File { path: path.clone(), reason: format!("no answer in {FILE_TIME:?}") }),
-        },
+        SecretRef::File(_) => from_file(reference).await,
         SecretRef::Manager { id, key } => {
             let secret = link.get_secret_value(id).await.map_err(|error| classify(id, error))?;
             match key {

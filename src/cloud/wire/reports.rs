@@ -332,6 +332,9 @@ pub struct PrinterCounts {
     pub offline: u64,
     /// Of these, those of which it is not known.
     pub unknown: u64,
+    /// Of these, those that wait for approval.
+    #[serde(default)]
+    pub pending: u64,
 }
 
 /// What waits for the cloud.

@@ -60,6 +60,34 @@ pub struct ShadowRejected {
     pub timestamp: Option<i64>,
 }
 
+/// `update/delta`: what is desired and not yet reported. Only what the gateway obeys; the rest is ignored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShadowDelta {
+    /// The shadow's version.
+    pub version: u64,
+    /// Seconds since 1970; 0 where it is not said.
+    pub timestamp: i64,
+    /// Desired `config.approved`; an error for what is neither true nor false.
+    pub approved: Option<Result<bool, NotBoolean>>,
+}
+
+/// A desired value that is neither `true` nor `false`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotBoolean;
+
+impl ShadowDelta {
+    /// Reads a delta past what is not known. Nothing for what is none.
+    pub fn parse(payload: &[u8]) -> Option<Self> {
+        let value: Value = serde_json::from_slice(payload).ok()?;
+        let approved = value.pointer("/state/config/approved");
+        Some(Self {
+            version: value.get("version").and_then(Value::as_u64)?,
+            timestamp: value.get("timestamp").and_then(Value::as_i64).unwrap_or(0),
+            approved: approved.map(|value| value.as_bool().ok_or(NotBoolean)),
+        })
+    }
+}
+
 impl ShadowAccepted {
     /// Reads an answer field by field: a field of the wrong kind counts as absent. Nothing for what is no object.
     pub fn parse(payload: &[u8]) -> Option<Self> {
@@ -99,6 +127,21 @@ mod tests {
         let update = ShadowUpdate::reported(json!({"online": true, "gone": null}), "t1");
         let want = json!({"state": {"reported": {"online": true, "gone": null}}, "clientToken": "t1"});
         assert_eq!(serde_json::to_value(update).unwrap(), want);
+    }
+
+    #[test]
+    fn of_a_delta_only_what_is_obeyed_is_read() {
+        let read = |text: &str| ShadowDelta::parse(text.as_bytes());
+        let whole = r#"{"version":7,"timestamp":1800000000,"state":{"config":{"approved":true,"name":"x"},"y":1}}"#;
+        assert_eq!(read(whole), Some(ShadowDelta { version: 7, timestamp: 1_800_000_000, approved: Some(Ok(true)) }));
+        let wrong = r#"{"version":8,"state":{"config":{"approved":"yes"}}}"#;
+        assert_eq!(read(wrong).unwrap().approved, Some(Err(NotBoolean)));
+        for other in [r#"{"version":8,"state":{"config":1}}"#, r#"{"version":8}"#] {
+            assert_eq!(read(other), Some(ShadowDelta { version: 8, timestamp: 0, approved: None }));
+        }
+        for bad in ["", "[]", r#"{"version":-1}"#, r#"{"state":{"config":{"approved":true}}}"#] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -158,22 +158,6 @@ pub enum State {
 }
 
 impl State {
-    /// Every name.
-    pub const NAMES: [&str; 12] = [
-        "accepted",
-        "fetching",
-        "ready",
-        "sending",
-        "printing",
-        "canceling",
-        "unconfirmed",
-        "completed",
-        "canceled",
-        "aborted",
-        "rejected",
-        "expired",
-    ];
-
     /// The state's name on the wire and in the job book.
     pub fn name(&self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
 //! The registry's invariants, checked in debug builds after every event and in tests after every step.
 
-use super::printer::{MAX_ENDPOINTS, Printer};
-use super::{MAX_PRINTERS, Owner, Registry};
+use super::printer::{MAX_ALIASES, MAX_ENDPOINTS, MAX_IDS, Printer};
+use super::{MAX_JOINS, MAX_PRINTERS, Owner, Registry};
 use crate::domain::identity::{self, Reason, Verdict};
 use std::collections::BTreeMap;
 
@@ -38,20 +38,38 @@ impl Registry {
                     return Err(format!("{} is not owned by its quarantined device", e.key));
                 }
             }
-            if q.contested.as_ref().is_some_and(|id| !self.printers.contains_key(id)) {
-                return Err("a device contests a printer that is not there".into());
+            if let Some(contest) = &q.contested {
+                let listed = self.contests.get(&contest.printer).is_some_and(|waiting| waiting.contains(n));
+                if !self.printers.contains_key(&contest.printer) || !listed {
+                    return Err("a device contests a printer that is not there".into());
+                }
             }
         }
         let mut serials: BTreeMap<String, Vec<&Printer>> = BTreeMap::new();
         for printer in self.printers.values() {
             let Some(serial) = identity::canonical(&printer.evidence).serial else { continue };
             let others = serials.entry(serial).or_default();
-            let same =
-                |p: &&&Printer| identity::same_device(&p.evidence, &printer.evidence) == Verdict::Same(Reason::Serial);
+            // Whom an administrator parted may have what they like.
+            let same = |p: &&&Printer| {
+                identity::same_device(&p.evidence, &printer.evidence) == Verdict::Same(Reason::Serial)
+                    && !self.are_split(p, printer)
+            };
             if let Some(twin) = others.iter().find(same) {
                 return Err(format!("{} and {} have one serial", twin.id, printer.id));
             }
             others.push(printer);
+        }
+        for (id, printer) in &self.printers {
+            if printer.joins.len() > MAX_JOINS
+                || printer.aliases.len() > MAX_IDS
+                || printer.apart.len() > MAX_JOINS
+                || printer.known.len() > 5 * MAX_ALIASES
+            {
+                return Err(format!("{id} remembers too much"));
+            }
+        }
+        if self.index != self.fresh_index() {
+            return Err("the index is not up to date".into());
         }
         if keys != self.owners.len() {
             return Err(format!("{} keys have an owner, {keys} endpoints exist", self.owners.len()));

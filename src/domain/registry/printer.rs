@@ -1,16 +1,24 @@
 //! One printer as the registry keeps and the store stores it.
 
+use super::joins::{Because, Join, MAX_JOINS};
 use super::quarantine::{instance, see};
 use crate::domain::endpoint::{Endpoint, EndpointKind};
-use crate::domain::identity::{self, Reason, Verdict};
+use crate::domain::identity::{self, Facts, Key};
 use crate::domain::ids::PrinterId;
 use crate::domain::sighting::{Evidence, Sighting};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::net::IpAddr;
 
 /// Endpoints of one printer; beyond that the longest unseen goes.
 pub const MAX_ENDPOINTS: usize = 16;
+
+/// Aliases of one kind that a printer keeps.
+pub const MAX_ALIASES: usize = 16;
+
+/// Ids merged into a printer that it answers to; beyond that the oldest is forgotten, and jobs for it are refused.
+pub const MAX_IDS: usize = 64;
 
 /// A failing endpoint of a printer that answers over another one is tried again after this time: TLS that broke once
 /// must not mean plain text for ever.
@@ -95,6 +103,12 @@ pub struct KnownEndpoint {
     pub failing_since: Option<Timestamp>,
     /// The certificate trusted.
     pub pin: Option<Pin>,
+    /// When the printer last answered at these addresses, in this run.
+    #[serde(skip)]
+    pub answered: Option<Timestamp>,
+    /// The addresses under which it was seen of late, in this run: of two network cards, one or the other is announced.
+    #[serde(skip)]
+    pub recent: Vec<(IpAddr, Timestamp)>,
 }
 
 impl KnownEndpoint {
@@ -114,7 +128,7 @@ impl KnownEndpoint {
 pub struct Printer {
     /// Its id, for ever.
     pub id: PrinterId,
-    /// Ids that were merged into it.
+    /// Ids that were merged into it, oldest first, at most [`MAX_IDS`].
     #[serde(default)]
     pub aliases: Vec<PrinterId>,
     /// All evidence of who it is.
@@ -127,6 +141,42 @@ pub struct Printer {
     pub location: Option<String>,
     /// When it got its id.
     pub first_seen: Timestamp,
+    /// Whether an administrator has yet to approve it.
+    #[serde(default)]
+    pub standing: Standing,
+    /// Why what belongs to it belongs to it, oldest first, at most [`MAX_JOINS`](super::MAX_JOINS).
+    #[serde(default)]
+    pub joins: Vec<Join>,
+    /// Everything by which it was ever known, at most [`MAX_ALIASES`] of a kind: what was longest unseen goes first.
+    #[serde(default)]
+    pub known: Vec<Alias>,
+    /// Printers that share a key with it and are known to be others, at most [`MAX_JOINS`](super::MAX_JOINS).
+    #[serde(default)]
+    pub apart: Vec<PrinterId>,
+    /// It was taken in on what was announced alone and never answered anything since.
+    #[serde(default)]
+    pub claimed: bool,
+}
+
+/// Something by which a printer is or was known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alias {
+    /// What.
+    #[serde(flatten)]
+    pub key: Key,
+    /// When it was last seen so.
+    pub at: Timestamp,
+}
+
+/// Whether a printer is in use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// It is polled and takes jobs.
+    #[default]
+    Adopted,
+    /// It waits for approval: it has an id and a shadow, is not polled and takes no jobs.
+    Pending,
 }
 
 impl Printer {
@@ -139,7 +189,7 @@ impl Printer {
 
     /// The formats announced or configured for its AppSocket and LPD endpoints, where there are any.
     pub fn raw_formats(&self) -> Vec<(Endpoint, Vec<String>)> {
-        let raw = self.endpoints.iter().filter(|e| !e.endpoint.kind.is_ipp() && !e.formats.is_empty());
+        let raw = self.endpoints.iter().filter(|e| e.endpoint.kind.is_raw() && !e.formats.is_empty());
         raw.map(|e| (e.endpoint.clone(), e.formats.clone())).collect()
     }
 
@@ -153,70 +203,112 @@ impl Printer {
         self.endpoints.iter().any(|e| e.endpoint.kind.is_ipp())
     }
 
+    /// Whether it never answered anything.
+    pub(super) fn is_claimed(&self) -> bool {
+        self.claimed && self.endpoints.iter().all(|e| e.answered.is_none())
+    }
+
+    /// Takes an id of its own that led to another printer or name; returns those that are too many.
+    pub(super) fn add_alias(&mut self, alias: PrinterId) -> Vec<PrinterId> {
+        self.aliases.push(alias);
+        let surplus = self.aliases.len().saturating_sub(MAX_IDS);
+        self.aliases.drain(..surplus).collect()
+    }
+
     pub(super) fn endpoint_mut(&mut self, key: &str) -> Option<&mut KnownEndpoint> {
         self.endpoints.iter_mut().find(|e| e.key == key)
     }
 
-    /// Takes a sighting; true when something changed.
+    /// Everything it is known by.
+    pub(super) fn facts(&self) -> Facts {
+        let mut facts = Facts::of(&self.evidence);
+        self.known.iter().for_each(|alias| facts.add(&alias.key));
+        facts
+    }
+
+    /// Takes the place of a sighting, without what it says of who it is; true when something changed.
     pub(super) fn see(&mut self, s: &Sighting, now: Timestamp) -> bool {
-        // Where announcements and answers differ, the answers stay.
-        let evidence = identity::merge(&s.evidence, &self.evidence);
-        let evidence = match identity::same_device(&self.evidence, &s.evidence) {
-            // Same name, same host, another UUID: some devices make one at each start.
-            Verdict::Different(Reason::Uuid) => Evidence { uuid: s.evidence.uuid.clone(), ..evidence },
-            _ => evidence,
+        self.remember_place(&s.endpoint, now);
+        see(&mut self.endpoints, s, now)
+    }
+
+    /// Takes evidence that is known to be its own. What a device answers outranks what was announced for it. True when
+    /// something changed.
+    pub(super) fn take(&mut self, evidence: &Evidence, answered: bool, now: Timestamp) -> bool {
+        let merged = if answered {
+            identity::merge(&self.evidence, evidence)
+        } else {
+            identity::merge(evidence, &self.evidence)
         };
-        let known = evidence == self.evidence;
-        self.evidence = evidence;
-        see(&mut self.endpoints, s, now) || !known
+        let mut changed = merged != self.evidence;
+        self.evidence = merged;
+        for key in Facts::of(evidence).keys() {
+            changed |= self.remember(key, now);
+        }
+        changed
     }
 
-    /// Whether a sighting under a key of this printer is still this printer. A UUID that differs under the same name
-    /// on the same host is taken for a device that makes a new one at each start.
-    pub(super) fn takes_again(&self, s: &Sighting) -> bool {
-        let unchanged = self.endpoints.iter().any(|e| e.key == s.key && e.announced == s.evidence);
-        if unchanged || identity::same_uuid(&self.evidence, &s.evidence) {
-            return true;
-        }
-        match identity::same_device(&self.evidence, &s.evidence) {
-            Verdict::Same(_) | Verdict::Open => true,
-            Verdict::Different(Reason::Uuid) => {
-                self.endpoints.iter().any(|e| e.key == s.key && e.endpoint.host.eq_ignore_ascii_case(&s.endpoint.host))
-            }
-            Verdict::Different(_) => false,
+    /// Takes maker and model, where nothing is known of them.
+    pub(super) fn take_weak(&mut self, evidence: &Evidence, now: Timestamp) -> bool {
+        let weak = Evidence { serial: None, uuid: None, macs: Vec::new(), ..evidence.clone() };
+        self.take(&weak, false, now)
+    }
+
+    /// Notes by which host and addresses it is known.
+    pub(super) fn remember_place(&mut self, place: &Endpoint, now: Timestamp) {
+        let addresses = place.addresses.iter().take(MAX_ALIASES / 2).copied().map(Key::Address);
+        let all: Vec<Key> = Key::host(&place.host).into_iter().chain(addresses).collect();
+        for key in all {
+            self.remember(key, now);
         }
     }
 
-    /// Whether an answer over `endpoint` came from another device. A UUID that differs from ours, but is the one
-    /// announced there, is a new UUID of the same device (see [`Printer::takes_again`]).
-    pub(super) fn is_answer_of_another(&self, endpoint: &KnownEndpoint, answered: &Evidence) -> bool {
-        match identity::same_device(&self.evidence, answered) {
-            Verdict::Same(_) | Verdict::Open => false,
-            Verdict::Different(Reason::Uuid) => {
-                let announced = identity::canonical(&endpoint.announced).uuid;
-                announced.is_some() && announced != identity::canonical(answered).uuid
-            }
-            // Announced and answered models are often spelled differently: a model alone parts nothing, another
-            // network card with it does.
-            Verdict::Different(Reason::Model) => identity::macs_differ(&self.evidence, answered),
-            Verdict::Different(_) => true,
+    /// Notes a key; true when it is new.
+    pub(super) fn remember(&mut self, key: Key, now: Timestamp) -> bool {
+        if let Some(alias) = self.known.iter_mut().find(|alias| alias.key == key) {
+            alias.at = alias.at.max(now);
+            return false;
         }
+        let kind = std::mem::discriminant(&key);
+        let alike = self.known.iter().filter(|alias| std::mem::discriminant(&alias.key) == kind).count();
+        if alike >= MAX_ALIASES {
+            let oldest = (0..self.known.len())
+                .filter(|n| self.known.get(*n).is_some_and(|a| std::mem::discriminant(&a.key) == kind))
+                .min_by_key(|n| self.known.get(*n).map(|alias| alias.at));
+            oldest.map(|n| self.known.remove(n));
+        }
+        self.known.push(Alias { key, at: now });
+        true
+    }
+
+    /// Notes why something belongs to it. The first join and the last ones are kept.
+    pub(super) fn join(&mut self, what: &str, because: Because, value: String, now: Timestamp) {
+        let same = |join: &Join| join.what == what && join.because == because && join.value == value;
+        if self.joins.iter().any(same) {
+            return;
+        }
+        if self.joins.len() >= MAX_JOINS {
+            self.joins.remove(1);
+        }
+        self.joins.push(Join { what: what.to_owned(), because, value, at: now });
     }
 
     /// Takes what the device answered; true when something changed.
     pub(super) fn learn(&mut self, key: &str, who: &Identity, now: Timestamp) -> bool {
-        let before = (self.evidence.clone(), self.name.clone(), self.location.clone());
-        self.evidence = identity::merge(&self.evidence, &who.evidence);
+        let before = (self.name.clone(), self.location.clone());
+        let mut changed = self.take(&who.evidence, true, now) || self.claimed;
+        self.claimed = false;
         if let Some(name) = &who.name {
             self.name.clone_from(name);
         }
         if who.location.is_some() {
             self.location.clone_from(&who.location);
         }
-        let mut changed = before != (self.evidence.clone(), self.name.clone(), self.location.clone());
+        changed |= before != (self.name.clone(), self.location.clone());
         if let Some(e) = self.endpoint_mut(key) {
             changed |= e.failing_since.is_some() || (e.pin.is_none() && who.pin.is_some());
             e.failing_since = None;
+            e.answered = Some(now);
             e.pin = e.pin.or(who.pin);
         }
         for e in self.endpoints.iter_mut().filter(|e| e.key != key) {
@@ -230,12 +322,11 @@ impl Printer {
     }
 
     /// Fills gaps with what the agent at its address says; true when something changed.
-    pub(super) fn learn_more(&mut self, who: &Identity) -> bool {
-        let evidence = identity::merge(&who.evidence, &self.evidence);
+    pub(super) fn learn_more(&mut self, who: &Identity, now: Timestamp) -> bool {
         let location = self.location.clone().or_else(|| who.location.clone());
-        let changed = evidence != self.evidence || location != self.location;
-        self.evidence = evidence;
+        let changed = self.take(&who.evidence, false, now) || location != self.location || self.claimed;
         self.location = location;
+        self.claimed = false;
         changed
     }
 

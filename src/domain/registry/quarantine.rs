@@ -2,26 +2,91 @@
 
 use super::printer::KnownEndpoint;
 use crate::domain::endpoint::{Endpoint, EndpointKind};
-use crate::domain::identity::{self, Fallback, Reason, Verdict};
+use crate::domain::identity::{self, Facts, Fallback, Reason, Verdict, compare};
 use crate::domain::ids::PrinterId;
 use crate::domain::sighting::{Evidence, Sighting};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+/// How soon an address must come back to count as that of a second network card.
+const FLIP: SignedDuration = SignedDuration::from_mins(10);
+
+/// Addresses of one endpoint that are watched.
+const MAX_RECENT: usize = 16;
 
 /// A device without an id yet.
 #[derive(Debug)]
 pub(super) struct Quarantined {
     pub(super) endpoints: Vec<KnownEndpoint>,
-    pub(super) evidence: Evidence,
+    /// What it answered itself.
+    pub(super) answered: Evidence,
+    /// When it last did.
+    pub(super) answered_at: Option<Timestamp>,
     pub(super) name: String,
     pub(super) location: Option<String>,
     /// Keys of endpoints that were asked, in vain or not.
     pub(super) asked: BTreeSet<String>,
-    /// The printer it claims to be, while that one is checked.
-    pub(super) contested: Option<PrinterId>,
+    /// The printer that it may be, while that one is checked.
+    pub(super) contested: Option<Contest>,
+    /// It may have no id: an administrator ignores or retired it. It stays here so that it is not asked again.
+    pub(super) parked: bool,
+    /// It answered nothing, and the printer that it says it is answers elsewhere: an old announcement of that one, or
+    /// another device with a cloned value. It gets no id before it answers.
+    pub(super) silent: bool,
+    /// Since when.
+    pub(super) silent_since: Option<Timestamp>,
+}
+
+/// A printer that a device without an id may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Contest {
+    pub(super) printer: PrinterId,
+    /// At its address, and by nothing else: the printer is it if it answers there, and is not it if it does not. Since
+    /// when.
+    pub(super) at_address: Option<Timestamp>,
 }
 
 impl Quarantined {
+    pub(super) fn new(endpoints: Vec<KnownEndpoint>, name: String, location: Option<String>) -> Self {
+        let (asked, answered) = (BTreeSet::new(), Evidence::default());
+        Self {
+            endpoints,
+            answered,
+            answered_at: None,
+            name,
+            location,
+            asked,
+            contested: None,
+            parked: false,
+            silent: false,
+            silent_since: None,
+        }
+    }
+
+    /// Who it says it is: what it answered, and what was announced for it as far as an answer bears that out. Where it
+    /// answered nothing that identifies it, what was announced.
+    pub(super) fn evidence(&self) -> Evidence {
+        let mut evidence = self.answered.clone();
+        let mut endpoints: Vec<_> = self.endpoints.iter().collect();
+        endpoints.sort_by_key(|e| e.rank());
+        for announced in endpoints.into_iter().map(|e| &e.announced) {
+            let (told, more) = (Facts::of(&evidence), Facts::of(announced));
+            let linked = match compare(&told, &more, &|_| false) {
+                Verdict::Same(_) => true,
+                Verdict::Open => !told.has_keys() || !more.has_keys(),
+                Verdict::Disputed(_) | Verdict::Different(_) => false,
+            };
+            if linked {
+                evidence = identity::merge(announced, &evidence);
+            } else if evidence.make.is_none() && evidence.model.is_none() {
+                evidence.make.clone_from(&announced.make);
+                evidence.model.clone_from(&announced.model);
+            }
+        }
+        evidence
+    }
+
     pub(super) fn fallback(&self) -> Fallback<'_> {
         let first = self.endpoints.iter().min_by_key(|e| e.rank());
         Fallback {
@@ -45,17 +110,14 @@ pub(super) fn rank(reason: Reason) -> u8 {
 
 /// Whether a sighting is another endpoint of a device, from what was announced alone: the same host, and the same
 /// device by evidence or, where the evidence does not say, the same name and no other queue or port beside it.
-pub(super) fn is_neighbour(endpoints: &[KnownEndpoint], evidence: &Evidence, name: &str, s: &Sighting) -> bool {
+pub(super) fn is_neighbour(endpoints: &[KnownEndpoint], verdict: Verdict, name: &str, s: &Sighting) -> bool {
     let here: Vec<_> = endpoints.iter().filter(|e| e.endpoint.host.eq_ignore_ascii_case(&s.endpoint.host)).collect();
     if here.is_empty() {
         return false;
     }
-    if identity::same_uuid(evidence, &s.evidence) {
-        return true;
-    }
-    match identity::same_device(evidence, &s.evidence) {
+    match verdict {
         Verdict::Same(_) => true,
-        Verdict::Different(_) => false,
+        Verdict::Disputed(_) | Verdict::Different(_) => false,
         Verdict::Open => {
             let named_alike = name == s.name || here.iter().any(|e| e.instance() == instance(&s.key));
             named_alike && !here.iter().any(|e| is_other_queue(&e.endpoint, &s.endpoint))
@@ -74,7 +136,7 @@ pub fn is_own_agent(endpoint: &Endpoint) -> bool {
     match endpoint.kind {
         EndpointKind::Ipp | EndpointKind::Ipps => identity::queue_path(Some(&endpoint.path)).is_none(),
         EndpointKind::AppSocket => !(9101..=9109).contains(&endpoint.port),
-        EndpointKind::Lpd => true,
+        EndpointKind::Lpd | EndpointKind::Snmp => true,
     }
 }
 
@@ -97,6 +159,11 @@ pub(super) fn is_beside(a: &Endpoint, b: &Endpoint) -> bool {
     alike && (a.port != b.port || is_other_queue(a, b))
 }
 
+/// Whether two endpoints are one socket and one queue behind it, over TLS or not.
+pub(super) fn is_same_socket(a: &Endpoint, b: &Endpoint) -> bool {
+    a.kind.is_ipp() && b.kind.is_ipp() && a.port == b.port && shares_address(a, b) && !is_other_queue(a, b)
+}
+
 /// Whether two endpoints are at one host or address.
 pub(super) fn shares_place(a: &Endpoint, b: &Endpoint) -> bool {
     a.host.eq_ignore_ascii_case(&b.host) || shares_address(a, b)
@@ -106,12 +173,18 @@ pub(super) fn shares_address(a: &Endpoint, b: &Endpoint) -> bool {
     a.addresses.iter().any(|address| b.addresses.contains(address))
 }
 
+/// Whether what was announced at an endpoint of a printer is its own word: not what another device announced before this
+/// one answered there.
+pub(super) fn is_own_word(printer: &Facts, e: &KnownEndpoint) -> bool {
+    matches!(compare(printer, &Facts::of(&e.announced), &|_| false), Verdict::Same(_) | Verdict::Open)
+}
+
 /// Whether what an agent at a device's address says is of another device. Makers are no ground: a printer sold under
 /// several names has its real maker's agent. Nor is the spelling of the model, unless
 /// the MAC addresses differ too.
 pub fn contradicts(a: &Evidence, b: &Evidence) -> bool {
     match identity::same_device(a, b) {
-        Verdict::Same(_) | Verdict::Open => false,
+        Verdict::Same(_) | Verdict::Open | Verdict::Disputed(_) => false,
         Verdict::Different(Reason::Model) => identity::macs_differ(a, b),
         Verdict::Different(Reason::Serial) => {
             let serial = |e: &Evidence| identity::canonical(e).serial;
@@ -148,12 +221,18 @@ pub(super) fn see(endpoints: &mut Vec<KnownEndpoint>, s: &Sighting, now: Timesta
         lost: false,
         failing_since: None,
         pin: None,
+        answered: None,
+        recent: Vec::new(),
     };
     let Some(old) = endpoints.iter_mut().find(|e| e.key == s.key) else {
         endpoints.push(new);
         return true;
     };
-    let new = KnownEndpoint { pin: old.pin, ..new };
+    let mut new = KnownEndpoint { pin: old.pin, ..new };
+    let (addresses, recent) = steady(old, &new.endpoint, now);
+    new.endpoint.addresses = addresses;
+    let moved = old.endpoint.addresses.iter().collect::<BTreeSet<_>>() != new.endpoint.addresses.iter().collect();
+    let new = KnownEndpoint { answered: old.answered.filter(|_| !moved), recent, ..new };
     let changed =
         old.endpoint != new.endpoint || old.announced != new.announced || old.priority != new.priority || old.lost;
     let more = old.formats != new.formats;
@@ -161,4 +240,33 @@ pub(super) fn see(endpoints: &mut Vec<KnownEndpoint>, s: &Sighting, now: Timesta
     let failing_since = old.failing_since.filter(|_| !changed);
     *old = KnownEndpoint { failing_since, ..new };
     changed || more
+}
+
+/// The addresses of an endpoint that was seen again. Two network cards of one printer are often announced in turn: an
+/// address that comes back soon after another one took its place belongs to the printer too, and from then on the order
+/// in which they are announced changes nothing. What is not seen for [`FLIP`] is dropped.
+fn steady(old: &KnownEndpoint, seen: &Endpoint, now: Timestamp) -> (Vec<IpAddr>, Vec<(IpAddr, Timestamp)>) {
+    let is_fresh = |at: &Timestamp| now.duration_since(*at).abs() < FLIP;
+    let mut recent: Vec<(IpAddr, Timestamp)> = old.recent.iter().filter(|(_, at)| is_fresh(at)).copied().collect();
+    if old.recent.is_empty() && is_fresh(&old.last_seen) {
+        recent.extend(old.endpoint.addresses.iter().map(|a| (*a, old.last_seen)));
+    }
+    let known = |address: &IpAddr| recent.iter().any(|(a, _)| a == address);
+    let current = &old.endpoint.addresses;
+    let same_place = old.endpoint.host.eq_ignore_ascii_case(&seen.host) && old.endpoint.scope_id == seen.scope_id;
+    let came_back = seen.addresses.iter().any(|a| known(a) && !current.contains(a));
+    let subset = seen.addresses.iter().all(|a| current.contains(a)) && current.iter().all(known);
+    let addresses = if same_place && subset {
+        current.clone()
+    } else if same_place && came_back {
+        let still = current.iter().filter(|a| known(a) && !seen.addresses.contains(a));
+        seen.addresses.iter().chain(still).copied().take(MAX_RECENT).collect()
+    } else {
+        seen.addresses.clone()
+    };
+    recent.retain(|(a, _)| !seen.addresses.contains(a));
+    recent.extend(seen.addresses.iter().map(|a| (*a, now)));
+    let surplus = recent.len().saturating_sub(MAX_RECENT);
+    recent.drain(..surplus);
+    (addresses, recent)
 }

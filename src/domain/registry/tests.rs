@@ -1,10 +1,14 @@
 //! The registry: single rules by example, the invariants on random histories of a small office.
 
+mod doubts;
+mod model;
 mod places;
+mod room;
+mod rules;
 
 use super::*;
 use crate::domain::endpoint::EndpointKind;
-use crate::domain::identity::Fallback;
+use crate::domain::identity::{self, Fallback};
 use crate::domain::sighting::Evidence;
 use proptest::prelude::*;
 use std::net::{IpAddr, Ipv4Addr};
@@ -18,7 +22,7 @@ fn uuid(n: u8) -> String {
 }
 
 fn evidence(serial: Option<&str>, uuid: Option<String>) -> Evidence {
-    Evidence { make: Some("HP".into()), model: Some("M402".into()), serial: serial.map(Into::into), uuid, mac: None }
+    Evidence { make: Some("HP".into()), model: Some("M402".into()), serial: serial.map(Into::into), uuid, macs: vec![] }
 }
 
 fn sighting(instance: &str, kind: EndpointKind, host: &str, ip: u8, evidence: Evidence) -> Sighting {
@@ -255,7 +259,7 @@ fn a_serial_learned_late_merges_into_the_older_id_which_answers_for_both() {
     assert_eq!(r.get(&younger).map(|p| &p.id), Some(&older));
     assert_eq!(r.printers().count(), 1);
     // Stored and restored, the alias still leads there and the id is not minted for anybody else.
-    let restored = Registry::restore(r.printers().cloned());
+    let restored = Registry::restore(r.printers().cloned(), &Rules::default(), at(9)).0;
     assert_eq!(restored.get(&younger).map(|p| &p.id), Some(&older));
     assert_eq!(restored.check(), Ok(()));
 }
@@ -434,7 +438,8 @@ proptest! {
                 }
                 Step::Restart => {
                     let rows = serde_json::to_string(&r.printers().cloned().collect::<Vec<_>>()).unwrap();
-                    r = Registry::restore(serde_json::from_str::<Vec<Printer>>(&rows).unwrap());
+                    let rows = serde_json::from_str::<Vec<Printer>>(&rows).unwrap();
+                    r = Registry::restore(rows, &Rules::default(), now).0;
                     probes.clear();
                     prop_assert_eq!(r.check(), Ok(()));
                     continue;

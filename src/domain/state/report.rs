@@ -171,6 +171,11 @@ mod tests {
             name: "Laser\u{7}".into(),
             location: None,
             first_seen: Timestamp::UNIX_EPOCH,
+            standing: Default::default(),
+            joins: vec![],
+            known: vec![],
+            apart: vec![],
+            claimed: false,
         }
     }
 

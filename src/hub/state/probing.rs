@@ -1,7 +1,12 @@
 //! Identity probes: who is at an endpoint that belongs to no printer yet. IPP is asked first, then, where the answer is
 //! not strong and an agent speaks for the endpoint, SNMP; both answers together tell the registry who it is.
+//!
+//! For each key at most one probe waits over each protocol. It asks where the endpoint is when its turn comes, not where it
+//! was before; an answer from where the endpoint no longer is counts for nothing.
 
-use super::{HubState, PollAnswer, PollError, PollRequest, Question, Target, identity_of};
+use super::{
+    HubState, MAX_POLLS, POLLS_AT_LEAST, PollAnswer, PollError, PollRequest, Question, Target, identity_of, is_still,
+};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::identity;
 use crate::domain::registry::{Event, contradicts, is_own_agent};
@@ -12,37 +17,86 @@ impl HubState {
     /// Asks who is at an endpoint: over IPP where it speaks that and its port is no print port, else over SNMP.
     pub(super) fn probe(&mut self, key: String, endpoint: Endpoint, now: Timestamp) {
         if endpoint.kind.is_ipp() && !self.registry.is_print_place(&endpoint) {
-            let question = Question { source: Source::Ipp, endpoint, pin: None, patient: true };
-            self.ipp.waiting.push_back(PollRequest { target: Target::Probe { key }, question });
+            self.wait(Source::Ipp, key, &endpoint);
         } else if !self.probe_over_snmp(&key, None) {
             self.tell_registry(Event::ProbeFailed { key }, now);
         }
     }
 
-    /// Whether a question would be put over IPP to a port that is known for AppSocket or LPD.
-    pub(super) fn is_ipp_at_print_place(&self, question: &Question) -> bool {
-        question.source == Source::Ipp && self.registry.is_print_place(&question.endpoint)
-    }
-
     /// Asks the agent at an endpoint's address, after IPP (with its answer) or instead of it; false where none would speak
     /// for it.
-    fn probe_over_snmp(&mut self, key: &str, answer: Option<PollAnswer>) -> bool {
+    fn probe_over_snmp(&mut self, key: &str, answer: Option<(Question, PollAnswer)>) -> bool {
         let endpoint = self.registry.endpoint(key).filter(|e| self.settings.snmp && is_own_agent(e)).cloned();
         let endpoint = endpoint.filter(|_| !self.registry.agent_is_shared(key));
         let Some(endpoint) = endpoint else { return false };
-        let question = Question { source: Source::Snmp, endpoint, pin: None, patient: answer.is_none() };
         self.probing.insert(key.to_owned(), answer.map(Box::new));
-        self.snmp.waiting.push_back(PollRequest { target: Target::Probe { key: key.to_owned() }, question });
+        self.wait(Source::Snmp, key.to_owned(), &endpoint);
         true
     }
 
-    pub(super) fn probed(&mut self, key: String, result: Result<PollAnswer, PollError>, now: Timestamp) {
+    /// Lets a probe wait for its place. One that is under way is enough: if it was asked at another place, it is asked again
+    /// when it ends.
+    fn wait(&mut self, source: Source, key: String, endpoint: &Endpoint) {
+        let lane = self.lane(source);
+        if lane.probes.contains(&key) {
+            return;
+        }
+        lane.waiting.push(key, endpoint.addresses.first().copied());
+        let (lane, registry, probing) = match source {
+            Source::Ipp => (&mut self.ipp, &self.registry, None),
+            Source::Snmp => (&mut self.snmp, &self.registry, Some(&mut self.probing)),
+        };
+        if lane.waiting.is_full() {
+            let gone = lane.waiting.retain(|key| registry.endpoint(key).is_some());
+            if let Some(probing) = probing {
+                gone.iter().for_each(|key| drop(probing.remove(key)));
+            }
+        }
+    }
+
+    /// The next probe, of those that are still wanted. While printers wait to be polled, some places are theirs.
+    pub(super) fn next_probe(&mut self, source: Source, now: Timestamp) -> Option<String> {
+        let lane = self.lane(source);
+        let polls_wait = lane.schedule.next_due().is_some_and(|due| due <= now);
+        if polls_wait && lane.probes.len() >= MAX_POLLS - POLLS_AT_LEAST {
+            return None;
+        }
+        while let Some(key) = self.lane(source).waiting.pop() {
+            if self.registry.endpoint(&key).is_some() {
+                return Some(key);
+            }
+            if source == Source::Snmp {
+                self.probing.remove(&key);
+            }
+        }
+        None
+    }
+
+    /// Asks, where the endpoint is now.
+    pub(super) fn start_probe(&mut self, key: String, source: Source, now: Timestamp) {
+        let Some(endpoint) = self.registry.endpoint(&key).cloned() else { return };
+        // What was not known as a print port when the probe began to wait.
+        if source == Source::Ipp && (!endpoint.kind.is_ipp() || self.registry.is_print_place(&endpoint)) {
+            return self.probe(key, endpoint, now);
+        }
+        let patient = source == Source::Ipp || self.probing.get(&key).is_none_or(Option::is_none);
+        let question = Question { source, endpoint, pin: None, patient };
+        self.start(PollRequest { target: Target::Probe { key }, question });
+    }
+
+    pub(super) fn probed(
+        &mut self,
+        key: String,
+        question: &Question,
+        result: Result<PollAnswer, PollError>,
+        now: Timestamp,
+    ) {
         match result {
             Ok(answer) if identity::is_strong(&answer.observation.evidence) => {
                 self.probe_ended(key, Some(answer), None, now)
             }
             Ok(answer) => {
-                if !self.probe_over_snmp(&key, Some(answer.clone())) {
+                if !self.probe_over_snmp(&key, Some((question.clone(), answer.clone()))) {
                     self.probe_ended(key, Some(answer), None, now);
                 }
             }
@@ -56,7 +110,14 @@ impl HubState {
     }
 
     pub(super) fn probed_over_snmp(&mut self, key: String, result: Result<PollAnswer, PollError>, now: Timestamp) {
-        let over_ipp = self.probing.remove(&key).flatten().map(|answer| *answer);
+        let over_ipp = self.probing.remove(&key).flatten();
+        let moved =
+            self.registry.endpoint(&key).filter(|e| over_ipp.as_ref().is_some_and(|both| !is_still(&both.0, e)));
+        if let Some(endpoint) = moved.cloned() {
+            // Between the two answers: they need not be of one device.
+            return self.probe(key, endpoint, now);
+        }
+        let over_ipp = over_ipp.map(|both| both.1);
         let over_snmp = result.inspect_err(|error| tracing::debug!(%key, %error, "an identity probe failed")).ok();
         // Another queue or port may have turned up beside it meanwhile.
         let over_snmp = over_snmp.filter(|_| !self.registry.agent_is_shared(&key));

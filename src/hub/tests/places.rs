@@ -4,7 +4,7 @@ use super::snmp::{agent_answers, over_snmp};
 use super::*;
 
 fn settings(snmp: bool) -> HubSettings {
-    HubSettings { gateway: GatewayName::new("gw").unwrap(), intervals: Intervals::default(), seed: 3, snmp }
+    HubSettings { snmp, ..super::settings() }
 }
 
 fn at(n: usize, kind: EndpointKind, port: u16, path: &str) -> Sighting {
@@ -14,7 +14,7 @@ fn at(n: usize, kind: EndpointKind, port: u16, path: &str) -> Sighting {
     seen
 }
 
-fn found(seen: Sighting) -> HubEvent {
+pub(super) fn found(seen: Sighting) -> HubEvent {
     HubEvent::Discovery(DiscoveryEvent::Found(Box::new(seen)))
 }
 
@@ -23,7 +23,7 @@ fn withdrawn(seen: &Sighting) -> HubEvent {
 }
 
 /// Answers every question until none is left: over IPP and SNMP as printer 1. Returns what was asked.
-fn answer_all(state: &mut HubState, now: Timestamp) -> Vec<Question> {
+pub(super) fn answer_all(state: &mut HubState, now: Timestamp) -> Vec<Question> {
     let mut asked = Vec::new();
     loop {
         let requests = state.take_polls();
@@ -33,9 +33,10 @@ fn answer_all(state: &mut HubState, now: Timestamp) -> Vec<Question> {
         for PollRequest { target, question } in requests {
             let source = question.source;
             let said = if source == Source::Ipp { observation(1) } else { over_snmp(1) };
-            asked.push(question);
+            asked.push(question.clone());
+            let question = Box::new(question);
             let result = Box::new(Ok(PollAnswer { observation: said, fingerprint: None }));
-            state.apply(HubEvent::Polled { target, source, result }, now);
+            state.apply(HubEvent::Polled { target, question, result }, now);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Who a printer says it is: maker, model, serial number, UUID.
 
 use super::{clean, decode_text, split_pairs, text};
+use crate::domain::makers;
 use crate::domain::sighting::Evidence;
 use crate::ipp::codec::Group;
 
@@ -20,83 +21,12 @@ pub(super) fn evidence(group: &Group) -> Evidence {
     let serial = text(group, "printer-serial-number")
         .and_then(|serial| real_serial(&serial))
         .or_else(|| id(&["sn", "sern", "serialnumber"]).and_then(|serial| real_serial(&serial)));
-    Evidence { make, model, serial, uuid: text(group, "printer-uuid").and_then(|text| uuid(&text)), mac: None }
+    Evidence { make, model, serial, uuid: text(group, "printer-uuid").and_then(|text| uuid(&text)), macs: Vec::new() }
 }
 
 fn first_part(text: &str) -> String {
     text.split(',').next().unwrap_or_default().trim().to_owned()
 }
-
-/// Makers by the beginnings they write their names with, lower case; longer beginnings first where one opens another.
-const MAKERS: &[(&str, &str)] = &[
-    ("hewlett-packard", "HP"),
-    ("hewlett packard", "HP"),
-    ("hp", "HP"),
-    ("brother", "Brother"),
-    ("canon", "Canon"),
-    ("seiko epson", "Epson"),
-    ("epson", "Epson"),
-    ("kyocera document solutions", "Kyocera"),
-    ("kyocera mita", "Kyocera"),
-    ("kyocera", "Kyocera"),
-    ("lexmark international", "Lexmark"),
-    ("lexmark", "Lexmark"),
-    ("samsung electronics", "Samsung"),
-    ("samsung", "Samsung"),
-    ("fuji xerox", "Fuji Xerox"),
-    ("fujifilm", "Fujifilm"),
-    ("xerox", "Xerox"),
-    ("ricoh", "Ricoh"),
-    ("konica minolta", "Konica Minolta"),
-    ("oki data corp", "OKI"),
-    ("okidata", "OKI"),
-    ("oki", "OKI"),
-    ("sharp", "Sharp"),
-    ("toshiba tec", "Toshiba TEC"),
-    ("toshiba", "Toshiba"),
-    ("pantum", "Pantum"),
-    ("dell inc.", "Dell"),
-    ("dell", "Dell"),
-    ("zebra technologies", "Zebra"),
-    ("zebra", "Zebra"),
-    ("ta triumph-adler", "Triumph-Adler"),
-    ("triumph-adler", "Triumph-Adler"),
-    ("utax", "UTAX"),
-    ("develop", "Develop"),
-    ("gestetner", "Gestetner"),
-    ("lanier", "Lanier"),
-    ("savin", "Savin"),
-    ("nrg", "NRG"),
-    ("apple", "Apple"),
-    ("panasonic", "Panasonic"),
-    ("olivetti", "Olivetti"),
-];
-
-/// Product lines that one maker alone sells, lower case: for printers that leave the maker out.
-const LINES: &[(&str, &str)] = &[
-    ("ecosys", "Kyocera"),
-    ("taskalfa", "Kyocera"),
-    ("cnmf", "Canon"),
-    ("imagerunner", "Canon"),
-    ("pixma", "Canon"),
-    ("laserjet", "HP"),
-    ("color laserjet", "HP"),
-    ("officejet", "HP"),
-    ("deskjet", "HP"),
-    ("designjet", "HP"),
-    ("photosmart", "HP"),
-    ("pagewide", "HP"),
-    ("bizhub", "Konica Minolta"),
-    ("workforce", "Epson"),
-    ("stylus", "Epson"),
-    ("workcentre", "Xerox"),
-    ("phaser", "Xerox"),
-    ("versalink", "Xerox"),
-    ("altalink", "Xerox"),
-    ("mfc-", "Brother"),
-    ("dcp-", "Brother"),
-    ("hl-", "Brother"),
-];
 
 /// Maker in its usual spelling and model without the maker in front.
 ///
@@ -111,40 +41,22 @@ fn make_and_model(
     let Some(name) = name else {
         return (id_make.map(|make| canonical(&make)), None);
     };
-    if let Some((make, model)) = split_known(&name) {
-        let make = id_make.map_or_else(|| make.to_owned(), |id_make| canonical(&id_make));
-        return (Some(make), model);
+    let split = makers::split(&name);
+    if let Some(maker) = split.maker {
+        let make = id_make.map_or_else(|| maker.name.to_owned(), |id_make| canonical(&id_make));
+        return (Some(make), (!split.model.is_empty()).then(|| split.model.to_owned()));
     }
     if let Some(id_make) = id_make {
         // A maker nobody listed, written in front of the model as well.
-        let model = strip_word(&name, &id_make).unwrap_or(&name);
-        return (Some(canonical(&id_make)), Some(model.to_owned()));
+        let model = makers::without_maker(&name, Some(&id_make)).to_owned();
+        return (Some(canonical(&id_make)), Some(model));
     }
-    let lower = name.to_ascii_lowercase();
-    let make = LINES.iter().find(|(line, _)| lower.starts_with(line)).map(|(_, make)| (*make).to_owned());
-    (make, Some(name))
+    (makers::of_line(&name).map(|maker| maker.name.to_owned()), Some(name))
 }
 
+/// The usual spelling of a maker that is known, else the maker as it is written.
 fn canonical(make: &str) -> String {
-    match split_known(make) {
-        Some((known, _)) => known.to_owned(),
-        None => make.to_owned(),
-    }
-}
-
-/// A known maker at the front of `text` and what follows it.
-fn split_known(text: &str) -> Option<(&'static str, Option<String>)> {
-    MAKERS.iter().find_map(|(written, make)| {
-        let rest = strip_word(text, written)?;
-        Some((*make, (!rest.is_empty()).then(|| rest.to_owned())))
-    })
-}
-
-/// `text` without `word` in front of it, whatever the case; only where the word ends there.
-fn strip_word<'t>(text: &'t str, word: &str) -> Option<&'t str> {
-    let (head, rest) = text.split_at_checked(word.len())?;
-    let ends = rest.chars().next().is_none_or(|c| !c.is_alphanumeric());
-    (head.eq_ignore_ascii_case(word) && ends).then(|| rest.trim_start_matches([' ', '_', '-', ',']).trim())
+    makers::of_text(make).map_or_else(|| make.to_owned(), |maker| maker.name.to_owned())
 }
 
 /// A serial number, unless it is one of the fillers devices send for "none".

@@ -204,7 +204,8 @@ impl Shadows {
     }
 }
 
-fn rejected(rejection: &Rejection, token: Option<String>, now: i64) -> Value {
+/// The answer on `…/rejected`.
+pub(super) fn rejected(rejection: &Rejection, token: Option<String>, now: i64) -> Value {
     let mut answer = json!({"code": rejection.code, "message": rejection.message, "timestamp": now});
     if let (Some(token), Value::Object(map)) = (token, &mut answer) {
         map.insert("clientToken".into(), token.into());

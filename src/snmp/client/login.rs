@@ -60,6 +60,14 @@ impl User {
 }
 
 impl Login {
+    /// The community, where it is one. A secret.
+    pub fn community(&self) -> Option<&str> {
+        match self {
+            Self::Community(community) => Some(community),
+            Self::User(_) => None,
+        }
+    }
+
     pub(super) fn takes(&self, version: Version) -> bool {
         matches!((self, version), (Self::Community(_), Version::V1 | Version::V2c) | (Self::User(_), Version::V3))
     }

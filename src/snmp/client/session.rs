@@ -2,7 +2,7 @@
 
 use super::{MAX_REQUESTS, MAX_ROWS};
 use crate::snmp::decode::mib::Mib;
-use crate::snmp::objects::{Group, SYSTEM};
+use crate::snmp::objects::{Arcs, Group, SYSTEM};
 use async_snmp::{
     Auth, Client, ClientBuilder, EngineCache, Error, ErrorKind, ErrorStatus, Oid, Retry, UdpHandle, UdpTransport,
     VarBind, Version,
@@ -37,11 +37,22 @@ pub(super) struct Session {
     pub(super) requests: u32,
 }
 
+/// A column to be walked.
+pub(super) struct Column {
+    /// The entry of a table.
+    pub(super) entry: &'static [u32],
+    /// The column in it; 0 where the entry is the column.
+    pub(super) number: u32,
+    /// Rows that are of use.
+    pub(super) rows: usize,
+}
+
 /// One column under way.
 struct Walk {
     column: Oid,
     last: Oid,
     rows: usize,
+    limit: usize,
     open: bool,
 }
 
@@ -64,6 +75,11 @@ impl Session {
             .engine_cache(engines.clone())
             .build_with_transport(handle)?;
         Ok(Self { client, next_only: false, requests: 0 })
+    }
+
+    /// Whether one request may bring several rows.
+    pub(super) fn is_bulk(&self) -> bool {
+        !self.next_only && self.client.version() != Version::V1
     }
 
     /// The system group. An agent that answers without any of it leaves `mib` empty.
@@ -92,21 +108,42 @@ impl Session {
 
     /// Walks the columns of a group into `mib`.
     pub(super) async fn walk(&mut self, group: &Group, mib: &mut Mib) -> Result<(), Failure> {
-        let columns = group.columns.iter().map(|(entry, number)| {
-            let column = if *number == 0 { Oid::from_slice(entry) } else { Oid::from_slice(entry).child(*number) };
-            Walk { last: column.clone(), column, rows: 0, open: true }
+        let columns = group.columns.iter().map(|(entry, number)| Column { entry, number: *number, rows: MAX_ROWS });
+        self.columns(columns, u32::MAX, mib).await
+    }
+
+    /// The objects with these identifiers, each with the instance, in one request that no missing one spoils: what comes
+    /// after the identifier without its last number is asked for.
+    pub(super) async fn objects(&mut self, oids: impl Iterator<Item = Arcs>, mib: &mut Mib) -> Result<(), Failure> {
+        let columns = oids.filter_map(|oid| Some(Column { entry: oid.split_last()?.1, number: 0, rows: 1 }));
+        self.columns(columns, 2, mib).await
+    }
+
+    /// Walks columns side by side into `mib`, each to its end or to its number of rows, with so many requests at most.
+    pub(super) async fn columns(
+        &mut self,
+        columns: impl Iterator<Item = Column>,
+        rounds: u32,
+        mib: &mut Mib,
+    ) -> Result<(), Failure> {
+        let walks = columns.map(|Column { entry, number, rows: limit }| {
+            let column = if number == 0 { Oid::from_slice(entry) } else { Oid::from_slice(entry).child(number) };
+            Walk { last: column.clone(), column, rows: 0, limit, open: true }
         });
-        let mut walks: Vec<Walk> = columns.collect();
+        let mut walks: Vec<Walk> = walks.collect();
         let mut width = walks.len();
-        let mut bulk = !self.next_only && self.client.version() != Version::V1;
+        let one_row = walks.iter().all(|walk| walk.limit == 1);
+        let mut bulk = self.is_bulk() && !one_row;
+        let mut rounds = rounds;
         let mut repetitions = (BULK_VARIABLES / width.max(1)).clamp(1, 16);
         let mut proven = false;
         loop {
             let open: Vec<usize> =
                 walks.iter().enumerate().filter(|(_, walk)| walk.open).map(|(place, _)| place).take(width).collect();
-            if open.is_empty() {
+            if open.is_empty() || rounds == 0 {
                 return Ok(());
             }
+            rounds -= 1;
             self.count()?;
             let oids: Vec<Oid> =
                 open.iter().filter_map(|place| walks.get(*place)).map(|walk| walk.last.clone()).collect();
@@ -134,7 +171,8 @@ impl Session {
                 }
                 Err(error) if bulk && is_status(&error) => bulk = false,
                 Err(error) => match refused(&error, &oids).and_then(|place| open.get(place)) {
-                    Some(place) => close(&mut walks, &[*place]),
+                    // SNMPv1 has no other word for the end: nothing comes after this one, nor after those behind it.
+                    Some(place) => close_from(&mut walks, *place),
                     None if is_status(&error) => close(&mut walks, &open),
                     None => return Err(failure(&error)),
                 },
@@ -166,7 +204,7 @@ fn take(walks: &mut [Walk], open: &[usize], variables: Vec<VarBind>, mib: &mut M
         let Some(walk) = walks.get_mut(*index).filter(|_| !*ended) else { continue };
         // Out of the column, or not further than before: an agent that goes round in circles.
         let inside = variable.oid.starts_with(&walk.column) && variable.oid > walk.last;
-        if !inside || variable.value.is_exception() || walk.rows >= MAX_ROWS {
+        if !inside || variable.value.is_exception() || walk.rows >= walk.limit {
             *ended = true;
             continue;
         }
@@ -180,7 +218,7 @@ fn take(walks: &mut [Walk], open: &[usize], variables: Vec<VarBind>, mib: &mut M
         let over = ended.get(place).copied().unwrap_or(true) || !grew.get(place).copied().unwrap_or(false);
         let done = over && !silent;
         if let Some(walk) = walks.get_mut(*index) {
-            walk.open = !done && walk.rows < MAX_ROWS;
+            walk.open = !done && walk.rows < walk.limit;
         }
     }
 }
@@ -190,6 +228,13 @@ fn close(walks: &mut [Walk], places: &[usize]) {
         if let Some(walk) = walks.get_mut(*place) {
             walk.open = false;
         }
+    }
+}
+
+fn close_from(walks: &mut [Walk], place: usize) {
+    let Some(last) = walks.get(place).map(|walk| walk.last.clone()) else { return };
+    for walk in walks.iter_mut().filter(|walk| walk.last >= last) {
+        walk.open = false;
     }
 }
 

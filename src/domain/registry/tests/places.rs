@@ -3,10 +3,10 @@
 use super::*;
 
 fn known_by_answer(serial: Option<&str>, mac: &str, model: &str) -> Evidence {
-    Evidence { mac: Some(mac.into()), model: Some(model.into()), ..evidence(serial, None) }
+    Evidence { macs: vec![mac.into()], model: Some(model.into()), ..evidence(serial, None) }
 }
 
-fn over_snmp(id: &PrinterId, key: &str, evidence: Evidence) -> Event {
+pub(super) fn over_snmp(id: &PrinterId, key: &str, evidence: Evidence) -> Event {
     let identity = Identity { evidence, name: None, location: None, pin: None };
     Event::PollAnswered { id: id.clone(), key: key.into(), identity: Box::new(identity), over: Source::Snmp }
 }

@@ -1,0 +1,503 @@
+//! Answers of printers that are known: whether it is still that printer, who contests its id, and which two are one.
+
+use super::joins::Because;
+use super::printer::KnownEndpoint;
+use super::quarantine::{Contest, Quarantined, contradicts, overlaps, shares_address};
+use super::{Effect, Identity, MAX_JOINS, Owner, Printer, Registry};
+use crate::domain::identity::{self, Facts, Key, Reason, Verdict};
+use crate::domain::ids::PrinterId;
+use crate::domain::sighting::Evidence;
+use crate::domain::state::Source;
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
+
+/// How close two answers at one address must be to be of one device, where their evidence has nothing in common.
+pub(super) const AT_ONE_TIME: SignedDuration = SignedDuration::from_mins(2);
+
+/// Polls in a row that must fail over all endpoints before a printer counts as gone, where two ids are at stake.
+const SILENT_POLLS: u8 = 3;
+
+/// Or one failed poll, and no answer for this long.
+const SILENT_FOR: SignedDuration = SignedDuration::from_mins(10);
+
+/// What a poll says of where a printer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stands<'a> {
+    /// It answered over this endpoint, with these keys, one of them its own.
+    At(&'a str, &'a [Key]),
+    /// Something answered at its place, and it may be any device: nothing is decided on it.
+    Unknown,
+    /// Nothing answered over all its endpoints.
+    Silent,
+}
+
+/// What an agent said at a printer's address that has nothing in common with what is known of the printer: it is taken
+/// when the printer answers there at the same time.
+#[derive(Debug, Clone)]
+pub(super) struct Heard {
+    key: String,
+    who: Identity,
+    at: Timestamp,
+}
+
+impl Registry {
+    pub(super) fn poll_answered(
+        &mut self,
+        id: &PrinterId,
+        key: &str,
+        who: &Identity,
+        over: Source,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let takeover = over == Source::Snmp && self.is_answer_of_registered(id, &who.evidence);
+        let Some(printer) = self.printers.get(id) else { return };
+        let Some(endpoint) = printer.endpoints.iter().find(|e| e.key == key).cloned() else { return };
+        if over == Source::Snmp && (endpoint.endpoint.kind.is_ipp() || printer.has_ipp()) {
+            if takeover || !self.agent_answered(id, &endpoint, who, now, effects) {
+                // With an agent's own endpoint the answer of another device takes it along.
+                if !endpoint.endpoint.kind.is_ipp() {
+                    self.hand_over(id, endpoint, who, now, effects);
+                }
+            }
+            return;
+        }
+        if takeover || self.is_answer_of_another(id, &endpoint, &who.evidence, now) {
+            return self.hand_over(id, endpoint, who, now, effects);
+        }
+        let Some(printer) = self.printers.get_mut(id) else { return };
+        let mut changed = printer.learn(key, who, now);
+        if let Some(heard) = self.heard.remove(id)
+            && now.duration_since(heard.at).abs() <= AT_ONE_TIME
+            && printer.endpoints.iter().any(|e| e.key == heard.key && shares_address(&e.endpoint, &endpoint.endpoint))
+            && matches!(identity::same_device(&printer.evidence, &heard.who.evidence), Verdict::Open)
+        {
+            printer.learn_more(&heard.who, now);
+            let address = endpoint.endpoint.addresses.first().map(ToString::to_string).unwrap_or_default();
+            printer.join(&heard.key, Because::Address, address, now);
+            changed = true;
+        }
+        if changed {
+            self.index_printer(id);
+            effects.push(Effect::Changed(id.clone()));
+            self.merge_twins(id, now, effects);
+        }
+    }
+
+    /// The agent at the address of a printer that speaks IPP: it may add to what the printer says itself, never take from
+    /// it. False: it is another device's.
+    fn agent_answered(
+        &mut self,
+        id: &PrinterId,
+        endpoint: &KnownEndpoint,
+        who: &Identity,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let Some(printer) = self.printers.get(id) else { return true };
+        let said = Facts::of(&who.evidence);
+        let verdict = self.verdict(printer, &said, &endpoint.endpoint);
+        if contradicts(&printer.evidence, &who.evidence)
+            || matches!(verdict, Verdict::Different(_) | Verdict::Disputed(_))
+        {
+            return matches!(verdict, Verdict::Different(Reason::Model));
+        }
+        let answered = printer.endpoints.iter().filter(|e| e.endpoint.kind.is_ipp());
+        let at_once = answered.filter_map(|e| e.answered.map(|at| (e, at))).any(|(e, at)| {
+            now.duration_since(at).abs() <= AT_ONE_TIME && shares_address(&e.endpoint, &endpoint.endpoint)
+        });
+        let unlinked = verdict == Verdict::Open && said.has_keys() && printer.facts().has_keys();
+        if unlinked && !at_once {
+            if self.holder_of(&said, Some(id)).is_some() {
+                return false;
+            }
+            let new = self.heard.get(id).is_none_or(|old| old.who.evidence != who.evidence);
+            let heard = Heard { key: endpoint.key.clone(), who: who.clone(), at: now };
+            self.heard.insert(id.clone(), heard);
+            if new {
+                effects.push(Effect::CheckNow(id.clone()));
+            }
+            return true;
+        }
+        let Some(printer) = self.printers.get_mut(id) else { return true };
+        if printer.learn_more(who, now) {
+            self.index_printer(id);
+            effects.push(Effect::Changed(id.clone()));
+            self.merge_twins(id, now, effects);
+        }
+        true
+    }
+
+    /// Whether an answer over an endpoint came from another device.
+    fn is_answer_of_another(
+        &self,
+        id: &PrinterId,
+        endpoint: &KnownEndpoint,
+        answered: &Evidence,
+        now: Timestamp,
+    ) -> bool {
+        let Some(printer) = self.printers.get(id) else { return false };
+        let (known, said) = (printer.facts(), Facts::of(answered));
+        match self.verdict_at(printer, &said, true) {
+            Verdict::Same(_) | Verdict::Disputed(Reason::Serial) => false,
+            Verdict::Open if !said.has_keys() || !known.has_keys() => false,
+            // Nothing in common with what is known of it: its own word only if it is heard there otherwise too. Else it is
+            // asked over everything at once, which tells.
+            Verdict::Open => {
+                let heard = printer.endpoints.iter().filter(|e| e.key != endpoint.key).any(|e| {
+                    let at_once = e.answered.is_some_and(|at| now.duration_since(at).abs() <= AT_ONE_TIME);
+                    at_once && shares_address(&e.endpoint, &endpoint.endpoint)
+                });
+                !heard || self.holder_of(&said, Some(id)).is_some()
+            }
+            Verdict::Disputed(_) => true,
+            // Some devices make a new UUID at each start. Where more is known of it, it has to say that too; and what was
+            // announced there comes from the device that is meant.
+            Verdict::Different(Reason::Uuid) => {
+                let announced = Facts::of(&endpoint.announced).uuids;
+                let listed = endpoint.key.starts_with("list:") && announced.is_empty();
+                let meant = listed || !announced.is_disjoint(&said.uuids);
+                let more = [&known, &said].iter().any(|f| !f.serials.is_empty() || !f.macs.is_empty());
+                !meant || more || self.holder_of(&said, Some(id)).is_some()
+            }
+            // Announced and answered models are often spelled differently: a model alone parts nothing.
+            Verdict::Different(Reason::Model) => false,
+            Verdict::Different(_) => true,
+        }
+    }
+
+    /// Another device answers at a printer's endpoint: the endpoint is that one's.
+    fn hand_over(
+        &mut self,
+        id: &PrinterId,
+        endpoint: KnownEndpoint,
+        who: &Identity,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let key = endpoint.key.clone();
+        self.take_endpoint(id, &key);
+        effects.push(Effect::Changed(id.clone()));
+        // It answers: what does not makes room.
+        if !self.make_room(&endpoint.endpoint) {
+            return self.refuse(&key, super::room::FULL, effects);
+        }
+        let n = self.next;
+        self.next += 1;
+        self.owners.insert(key.clone(), Owner::Quarantined(n));
+        let place = endpoint.endpoint.clone();
+        let said = Facts::of(&who.evidence);
+        let disputed = self
+            .printers
+            .get(id)
+            .is_some_and(|printer| matches!(self.verdict_at(printer, &said, true), Verdict::Disputed(_)));
+        let endpoint = KnownEndpoint {
+            pin: who.pin,
+            failing_since: None,
+            answered: Some(now),
+            // What was announced there was of the one before.
+            announced: Evidence::default(),
+            ..endpoint
+        };
+        let mut waiting = Quarantined::new(vec![endpoint], who.name.clone().unwrap_or_default(), who.location.clone());
+        waiting.answered = who.evidence.clone();
+        waiting.answered_at = Some(now);
+        let known = said.keys().iter().any(|key| self.holders(key).next().is_some());
+        let enough = !disputed && (identity::is_strong(&who.evidence) || known) || !place.kind.is_ipp();
+        self.quarantine.insert(n, waiting);
+        self.index_waiting(n);
+        if enough {
+            self.conclude(n, now, effects);
+        } else {
+            // What it is over all protocols, before it gets an id.
+            effects.push(Effect::Probe { key, endpoint: place });
+        }
+    }
+
+    /// Whether an answer proves that this printer is where it was taken for: by a key of it, or, of one that has none, at
+    /// all.
+    pub(super) fn proves(&self, id: &PrinterId, answered: &Evidence) -> bool {
+        let Some(printer) = self.printers.get(id) else { return false };
+        let (known, said) = (printer.facts(), Facts::of(answered));
+        !known.has_keys() || known.keys().iter().any(|key| said.keys().contains(key))
+    }
+
+    /// Decides about devices that may be `id`, now that it is known whether that one still answers, and where.
+    pub(super) fn settle_contests(
+        &mut self,
+        id: &PrinterId,
+        stands: Stands<'_>,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        let waiting: Vec<u64> = self.contests.get(id).into_iter().flatten().copied().collect();
+        for n in waiting {
+            let Some(q) = self.quarantine.get(&n) else { continue };
+            // Settled, or the printer was merged, by what was decided about one before.
+            let Some(contest) = q.contested.clone().filter(|contest| contest.printer == *id) else { continue };
+            let at = if let Stands::At(key, _) = stands { Some(key) } else { None };
+            let place = at.and_then(|key| self.printers.get(id)?.endpoints.iter().find(|e| e.key == key));
+            let answered = || q.endpoints.iter().filter(|o| o.answered.is_some());
+            let together = place.is_some_and(|e| answered().any(|o| shares_address(&e.endpoint, &o.endpoint)));
+            let address = || {
+                let first = q.endpoints.first().and_then(|e| e.endpoint.addresses.first());
+                first.map(ToString::to_string).unwrap_or_default()
+            };
+            if let Some(since) = contest.at_address {
+                let fresh = now.duration_since(since).abs() <= AT_ONE_TIME;
+                if together && fresh {
+                    let value = address();
+                    self.attach(n, id, Because::Address, value, now, effects);
+                    continue;
+                }
+            }
+            // The answer may have told more about the printer that is contested: look again.
+            let found = self.find_known(q);
+            match found {
+                super::conclude::Found::Certain(known, because, value) => {
+                    self.attach(n, &known, because, value, now, effects);
+                }
+                super::conclude::Found::Moved(known, ..) if known != *id => {
+                    self.leave_contest(n);
+                    self.contest(n, Contest { printer: known, at_address: None }, effects);
+                }
+                // It shows more of the printer than what answered at the old place: that may be a clone.
+                super::conclude::Found::Moved(known, because, value)
+                    if stands == Stands::Silent || self.outweighs(id, q, stands) =>
+                {
+                    self.attach(n, &known, because, value, now, effects);
+                }
+                super::conclude::Found::Moved(..) if stands == Stands::Unknown => {}
+                super::conclude::Found::Moved(..) if !Facts::of(&q.answered).has_keys() => self.silence(n, now),
+                _ => self.adopt(n, now, effects),
+            }
+        }
+        self.settle_twins(id, stands, now, effects);
+    }
+
+    /// Whether a device that answered shows more of a printer than what answered at the printer's place.
+    fn outweighs(&self, id: &PrinterId, q: &Quarantined, stands: Stands<'_>) -> bool {
+        let Stands::At(_, shown) = stands else { return false };
+        Facts::of(&q.answered).has_keys() && self.shows_more(id, &Facts::of(&q.evidence()), shown)
+    }
+
+    /// Whether these facts show all keys of a printer that an answer showed, and another one.
+    fn shows_more(&self, id: &PrinterId, facts: &Facts, said: &[Key]) -> bool {
+        let Some(printer) = self.printers.get(id) else { return false };
+        let known: BTreeSet<Key> = printer.facts().keys().into_iter().collect();
+        let of = |keys: &[Key]| -> BTreeSet<Key> { keys.iter().filter(|key| known.contains(*key)).cloned().collect() };
+        let (claimed, shown) = (of(&facts.keys()), of(said));
+        claimed.len() > shown.len() && claimed.is_superset(&shown)
+    }
+
+    /// Nothing answers at its place, and the printer that it says it is does so elsewhere.
+    fn silence(&mut self, n: u64, now: Timestamp) {
+        self.leave_contest(n);
+        if let Some(q) = self.quarantine.get_mut(&n) {
+            q.silent = true;
+            q.silent_since = Some(now);
+        }
+    }
+
+    fn leave_contest(&mut self, n: u64) {
+        let Some(mut q) = self.leave_quarantine(n) else { return };
+        q.contested = None;
+        self.quarantine.insert(n, q);
+        self.index_waiting(n);
+    }
+
+    /// Whether a printer is no longer announced anywhere, or has not answered several polls in a row. One failed poll is
+    /// a lost packet.
+    pub(super) fn is_gone(&self, printer: &Printer) -> bool {
+        let failed = self.failures.get(&printer.id).is_some_and(|polls| *polls >= SILENT_POLLS);
+        failed || printer.endpoints.iter().all(|e| e.lost)
+    }
+
+    /// The same after a failed poll, where an answer long ago counts too.
+    fn is_silent(&self, printer: &Printer, now: Timestamp) -> bool {
+        let last = printer.endpoints.iter().filter_map(|e| e.answered).max();
+        self.is_gone(printer) || last.is_some_and(|at| now.duration_since(at).abs() >= SILENT_FOR)
+    }
+
+    /// Decides about printers that share a key with `id` and were seen elsewhere.
+    fn settle_twins(&mut self, id: &PrinterId, stands: Stands<'_>, now: Timestamp, effects: &mut Vec<Effect>) {
+        let silent = || self.printers.get(id).is_none_or(|p| self.is_silent(p, now));
+        if stands == Stands::Unknown || (stands == Stands::Silent && !silent()) {
+            // Two ids stay two until a later poll says more.
+            return;
+        }
+        for other in self.twins.remove(id).unwrap_or_default() {
+            let (Some(a), Some(b)) = (self.printers.get(id), self.printers.get(&other)) else { continue };
+            let more = match stands {
+                Stands::At(_, said) => self.shows_more(id, &b.facts(), said),
+                Stands::Unknown => false,
+                Stands::Silent => true,
+            };
+            let one = overlaps(&a.endpoints, &b.endpoints) || more;
+            if one && let Some((reason, value)) = self.twin_reason(id, &other) {
+                self.unite(id, &other, Because::from(reason), value, now, effects);
+                return self.merge_twins(id, now, effects);
+            }
+            self.part(id, &other, effects);
+        }
+    }
+
+    /// Two printers are known to be two.
+    fn part(&mut self, a: &PrinterId, b: &PrinterId, effects: &mut Vec<Effect>) {
+        for (id, other) in [(a, b), (b, a)] {
+            if let Some(printer) = self.printers.get_mut(id)
+                && !printer.apart.contains(other)
+                && printer.apart.len() < MAX_JOINS
+            {
+                printer.apart.push(other.clone());
+                effects.push(Effect::Changed(id.clone()));
+            }
+        }
+    }
+
+    /// A printer that got its id although others have a key of it is another one.
+    pub(super) fn part_from_holders(&mut self, id: &PrinterId) {
+        let Some(printer) = self.printers.get(id) else { return };
+        let keys = printer.facts().keys_and_nodes();
+        let others: BTreeSet<PrinterId> = keys
+            .iter()
+            .flat_map(|key| self.holders(key).take(MAX_JOINS))
+            .map(|p| p.id.clone())
+            .filter(|o| o != id)
+            .collect();
+        let mut effects = Vec::new();
+        others.iter().for_each(|other| self.part(id, other, &mut effects));
+    }
+
+    /// Why two printers are one, if they are.
+    fn twin_reason(&self, a: &PrinterId, b: &PrinterId) -> Option<(Reason, String)> {
+        let (a, b) = (self.printers.get(a)?, self.printers.get(b)?);
+        if self.are_split(a, b) {
+            return None;
+        }
+        let (facts_a, facts_b) = (a.facts(), b.facts());
+        // Both have it, so that it is with two already; what a third one has proves nothing.
+        let worthless = |key: &Key| self.holders(key).take(3).count() > 2;
+        match identity::compare(&facts_a, &facts_b, &worthless) {
+            Verdict::Same(reason) | Verdict::Disputed(reason @ Reason::Serial) => {
+                let shared: Vec<Key> =
+                    facts_a.keys_and_nodes().intersection(&facts_b.keys_and_nodes()).cloned().collect();
+                let value = shared.first().map(Key::to_string).unwrap_or_default();
+                Some((reason, value))
+            }
+            _ => None,
+        }
+    }
+
+    /// Merges printers that turned out to be one; where only a place can tell, the other one is asked first.
+    pub(super) fn merge_twins(&mut self, id: &PrinterId, now: Timestamp, effects: &mut Vec<Effect>) {
+        let mut id = id.clone();
+        loop {
+            let Some(printer) = self.printers.get(&id) else { return };
+            let keys = printer.facts().keys_and_nodes();
+            let twins: BTreeSet<PrinterId> = keys
+                .iter()
+                .flat_map(|key| self.holders(key).take(MAX_JOINS))
+                .filter(|p| p.id != id)
+                .map(|p| p.id.clone())
+                .collect();
+            let mut next = None;
+            for other in twins {
+                let Some((reason, value)) = self.twin_reason(&id, &other) else { continue };
+                let (Some(a), Some(b)) = (self.printers.get(&id), self.printers.get(&other)) else { continue };
+                let conflict = matches!(identity::same_device(&a.evidence, &b.evidence), Verdict::Disputed(_));
+                let certain = reason == Reason::Serial && !conflict;
+                let cards = a.facts().macs.intersection(&b.facts().macs).count() > 1;
+                let known_apart = a.apart.contains(&other) || b.apart.contains(&id);
+                let together = overlaps(&a.endpoints, &b.endpoints) && !is_queue_beside(a, b);
+                if certain || (!known_apart && (cards || together || self.is_gone(a) || self.is_gone(b))) {
+                    next = Some((other, reason, value));
+                    break;
+                }
+                if !known_apart && self.twins.entry(other.clone()).or_default().insert(id.clone()) {
+                    effects.push(Effect::CheckNow(other));
+                }
+            }
+            let Some((other, reason, value)) = next else { return };
+            id = self.unite(&id, &other, Because::from(reason), value, now, effects);
+        }
+    }
+
+    /// Makes one printer of two: the older one's id stays. Returns it.
+    fn unite(
+        &mut self,
+        a: &PrinterId,
+        b: &PrinterId,
+        because: Because,
+        value: String,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) -> PrinterId {
+        let since = |id: &PrinterId| self.printers.get(id).map(|p| (p.first_seen, p.id.clone()));
+        let (survivor, absorbed) = if since(b) < since(a) { (b, a) } else { (a, b) };
+        self.absorb(survivor, absorbed, because, value, now, effects);
+        survivor.clone()
+    }
+
+    /// Takes one printer into another.
+    pub(super) fn absorb(
+        &mut self,
+        survivor: &PrinterId,
+        absorbed: &PrinterId,
+        because: Because,
+        value: String,
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
+        if survivor == absorbed || !self.printers.contains_key(survivor) {
+            return;
+        }
+        let Some(gone) = self.printers.remove(absorbed) else { return };
+        self.index_printer(absorbed);
+        let Some(stays) = self.printers.get_mut(survivor) else { return };
+        for e in gone.endpoints {
+            self.owners.insert(e.key.clone(), Owner::Printer(survivor.clone()));
+            stays.endpoints.push(e);
+        }
+        stays.drop_surplus().iter().for_each(|key| drop(self.owners.remove(key)));
+        stays.evidence = identity::merge(&gone.evidence, &stays.evidence);
+        for alias in gone.known {
+            stays.remember(alias.key, alias.at);
+        }
+        for join in gone.joins {
+            stays.join(&join.what, join.because, join.value, join.at);
+        }
+        stays.join(absorbed.as_str(), because, value, now);
+        stays.claimed &= gone.claimed;
+        stays.apart.retain(|other| other != absorbed);
+        if gone.standing == super::Standing::Adopted && stays.standing == super::Standing::Pending {
+            stays.standing = super::Standing::Adopted;
+            effects.push(Effect::Adopted(survivor.clone()));
+        }
+        for alias in gone.aliases.into_iter().chain([absorbed.clone()]) {
+            self.aliases.insert(alias.clone(), survivor.clone());
+            stays.add_alias(alias).iter().for_each(|old| drop(self.aliases.remove(old)));
+        }
+        for n in self.contests.remove(absorbed).unwrap_or_default() {
+            if let Some(contest) = self.quarantine.get_mut(&n).and_then(|q| q.contested.as_mut()) {
+                contest.printer = survivor.clone();
+                self.contests.entry(survivor.clone()).or_default().insert(n);
+            }
+        }
+        self.heard.remove(absorbed);
+        self.failures.remove(absorbed);
+        self.twins.remove(absorbed);
+        self.index_printer(survivor);
+        effects.push(Effect::Merged { survivor: survivor.clone(), absorbed: absorbed.clone() });
+        effects.push(Effect::Changed(survivor.clone()));
+    }
+}
+
+/// Whether two printers are two queues or ports of one place.
+fn is_queue_beside(a: &super::Printer, b: &super::Printer) -> bool {
+    a.endpoints.iter().any(|x| {
+        b.endpoints
+            .iter()
+            .any(|y| shares_address(&x.endpoint, &y.endpoint) && super::quarantine::is_beside(&x.endpoint, &y.endpoint))
+    })
+}
