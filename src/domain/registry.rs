@@ -49,6 +49,9 @@
 //! only announced is a claim that a printer which answers elsewhere does not have to share. Two devices without any key
 //! at one address, port and queue are one.
 //!
+//! A print port that says nothing of itself waits for what else is asked at its address, so that its id does not hang on
+//! who answers first; see `patience`.
+//!
 //! Limits: a printer that answers without a key, whose agent is silent too, keeps those who say that they are it waiting;
 //! a device that answers without a key under a serial of a printer that answers elsewhere gets no id and is asked again.
 //! An address that changes hands between two such answers joins two printers until the next poll; a UUID without
@@ -62,6 +65,7 @@ mod contest;
 mod index;
 mod joins;
 mod parked;
+mod patience;
 mod places;
 mod printer;
 mod quarantine;
@@ -230,6 +234,8 @@ pub struct Registry {
     unwanted: BTreeSet<PrinterId>,
     /// Polls in a row that failed over all endpoints.
     failures: BTreeMap<PrinterId, u8>,
+    /// Quarantined devices that wait for others at their address, and those others; see `patience`.
+    patient: BTreeMap<u64, Vec<u64>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -336,6 +342,7 @@ impl Registry {
             }
             Event::Approved { id, approved } => self.approve(id, approved, &mut effects),
         }
+        self.end_patience(now, &mut effects);
         // The whole is checked after every event of a small office, and in tests.
         debug_assert!(self.printers.len() + self.quarantine.len() > 64 || self.check().is_ok(), "{:?}", self.check());
         effects.dedup();

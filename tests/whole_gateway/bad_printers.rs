@@ -20,9 +20,8 @@ use std::time::{Duration, Instant};
 /// An address in no network of this machine, and yet here: whatever connects to it is seen.
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(11, 99, 0, 1);
 
-/// The longest deadline of one call to a printer is 60 s; a silent one has 35 s to begin its answer, and is asked again when
-/// its addresses changed while it was asked.
-const DEADLINE: Duration = Duration::from_secs(150);
+/// The longest deadline of one call to a printer is 60 s; a silent one has 35 s to begin its answer.
+const DEADLINE: Duration = Duration::from_secs(75);
 
 const GOOD: [&str; 3] = ["Reception", "Reception 2", "Reception 3"];
 
@@ -210,8 +209,8 @@ fn they_harm_nobody_else() {
         }
         assert_eq!(
             scene.cloud.shadows().len(),
-            9 + 2,
-            "nine simulated ones and two silent ones: {:?}",
+            9 + 2 + 1,
+            "nine simulated ones, two silent ones, and a raw port that may be either's: {:?}",
             scene.cloud.shadows()
         );
 

@@ -102,6 +102,10 @@ impl Registry {
             }
             return;
         }
+        if self.has_patience(n) {
+            return;
+        }
+        let Some(q) = self.quarantine.get(&n) else { return };
         match self.find_known(q) {
             Found::Nobody => self.adopt(n, now, effects),
             Found::Certain(id, because, value) => self.attach(n, &id, because, value, now, effects),
@@ -241,7 +245,8 @@ impl Registry {
             let open = matches!(verdict, Verdict::Open | Verdict::Different(Reason::Uuid));
             return if answered && open { Found::Beside(only.id.clone()) } else { Found::Nobody };
         }
-        let silent = !only.has_ipp() || places().all(|o| !o.kind.is_ipp());
+        // Of several that are asked at the address of a print port any may be its printer.
+        let silent = if only.has_ipp() { places().all(|o| !o.kind.is_ipp()) } else { !self.is_asked_beside(q) };
         if verdict == Verdict::Open && silent && !is_other_device(&only.evidence, &evidence) {
             return Found::Certain(only.id.clone(), Because::Address, address());
         }

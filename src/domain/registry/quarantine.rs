@@ -36,6 +36,8 @@ pub(super) struct Quarantined {
     pub(super) silent: bool,
     /// Since when.
     pub(super) silent_since: Option<Timestamp>,
+    /// It waited for others at its address; see `patience`.
+    pub(super) waited: bool,
 }
 
 /// A printer that a device without an id may be.
@@ -61,6 +63,7 @@ impl Quarantined {
             parked: false,
             silent: false,
             silent_since: None,
+            waited: false,
         }
     }
 

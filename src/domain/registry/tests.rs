@@ -2,6 +2,7 @@
 
 mod doubts;
 mod model;
+mod patience;
 mod places;
 mod room;
 mod rules;
