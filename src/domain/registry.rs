@@ -62,6 +62,7 @@ mod contest;
 mod index;
 mod joins;
 mod parked;
+mod parting;
 mod places;
 mod printer;
 mod quarantine;
@@ -71,6 +72,7 @@ mod ruling;
 mod seen;
 #[cfg(test)]
 mod tests;
+mod told;
 
 pub use joins::{Because, Doubt, Duplicate, Join, MAX_DUPLICATES, MAX_JOINS};
 pub use parked::Parked;
@@ -78,6 +80,7 @@ pub use printer::{Alias, Identity, KnownEndpoint, MAX_ALIASES, MAX_ENDPOINTS, MA
 pub use quarantine::{contradicts, is_own_agent};
 pub use room::{MAX_CLAIMED, MAX_CLAIMED_AT};
 pub use rules::{Adoption, Pinned, Rules, Selector, Split, Unwanted};
+pub use told::{MAX_TOLD, Told, ToldKey};
 
 use super::endpoint::Endpoint;
 use super::identity::Facts;
@@ -290,7 +293,7 @@ impl Registry {
             Event::Withdrawn { key } => self.withdrawn(&key, now, &mut effects),
             Event::ProbeAnswered { key, identity } => match self.owners.get(&key).cloned() {
                 Some(Owner::Quarantined(n)) => self.probe_answered(n, &key, &identity, now, &mut effects),
-                Some(Owner::Printer(id)) => self.poll_answered(&id, &key, &identity, Source::Ipp, now, &mut effects),
+                Some(Owner::Printer(id)) => self.poll_answered(&id, &key, &identity, None, now, &mut effects),
                 None => {}
             },
             Event::ProbeFailed { key } => {
@@ -300,7 +303,7 @@ impl Registry {
             }
             Event::PollAnswered { id, key, identity, over } => {
                 let said = identity.evidence.clone();
-                self.poll_answered(&id, &key, &identity, over, now, &mut effects);
+                self.poll_answered(&id, &key, &identity, Some(over), now, &mut effects);
                 // An answer of another device at the old place says nothing about this one. Whether a printer still is at
                 // its place is asked over IPP, where it has that.
                 // Unless its agent shows a key of it there.

@@ -4,7 +4,7 @@ use super::printer::Printer;
 use super::quarantine::Quarantined;
 use super::{Owner, Registry};
 use crate::domain::endpoint::Endpoint;
-use crate::domain::identity::Key;
+use crate::domain::identity::{Facts, Key};
 use crate::domain::ids::PrinterId;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use std::net::IpAddr;
 /// What is looked up by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Mark {
-    /// A strong key of a printer.
+    /// A strong key of a printer, or of a device that waits.
     Key(Key),
     /// The host of an endpoint, lower case.
     Host(String),
@@ -64,10 +64,17 @@ impl Registry {
     /// The printers that have this strong key.
     pub(super) fn holders<'a>(&'a self, key: &Key) -> impl Iterator<Item = &'a Printer> + use<'a> {
         let mark = Mark::Key(key.clone());
-        self.index.owners(&mark).filter_map(move |owner| match owner {
-            Owner::Printer(id) => self.printers.get(id),
+        // Printers come first in the order of owners.
+        let ids = self.index.owners(&mark).map_while(|owner| match owner {
+            Owner::Printer(id) => Some(id),
             Owner::Quarantined(_) => None,
-        })
+        });
+        ids.filter_map(|id| self.printers.get(id))
+    }
+
+    /// Who has this strong key, with an id or without.
+    pub(super) fn owners_of<'a>(&'a self, key: &Key) -> impl Iterator<Item = &'a Owner> + use<'a> {
+        self.index.owners(&Mark::Key(key.clone()))
     }
 
     /// Who has endpoints at the host or an address of this one.
@@ -160,7 +167,8 @@ fn marks_of_printer(printer: &Printer) -> BTreeSet<Mark> {
 }
 
 fn marks_of_waiting(q: &Quarantined) -> BTreeSet<Mark> {
-    q.endpoints.iter().flat_map(|e| marks_of_place(&e.endpoint)).collect()
+    let keys = Facts::of(&q.evidence()).keys().into_iter().map(Mark::Key);
+    keys.chain(q.endpoints.iter().flat_map(|e| marks_of_place(&e.endpoint))).collect()
 }
 
 fn marks_of_place(place: &Endpoint) -> impl Iterator<Item = Mark> {

@@ -3,7 +3,7 @@
 use super::index::Mark;
 use super::quarantine::{is_other_queue, shares_place};
 use super::{Owner, Registry};
-use crate::domain::identity::{Key, Reason};
+use crate::domain::identity::{Facts, Key, Reason};
 use crate::domain::ids::PrinterId;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -149,6 +149,16 @@ impl Registry {
                     if !known && !self.lie_beside(pair.0, pair.1) {
                         found.insert(pair, (doubt, value.clone()));
                     }
+                }
+            }
+        }
+        // A printer without any key that announces another one's.
+        for printer in self.printers.values().filter(|p| !p.facts().has_keys()) {
+            for key in printer.endpoints.iter().flat_map(|e| Facts::of(&e.announced).keys()) {
+                let Some((doubt, value)) = doubt(&Mark::Key(key.clone())) else { continue };
+                for other in self.holders(&key).take(MAX_ALIKE) {
+                    let pair = (&printer.id).min(&other.id);
+                    found.entry((pair, (&printer.id).max(&other.id))).or_insert((doubt, value.clone()));
                 }
             }
         }
