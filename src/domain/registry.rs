@@ -39,9 +39,13 @@
 //!
 //! Announcements are claims: they attach an endpoint to a printer only on the same host, or a way to print without
 //! questions (AppSocket, LPD) at the one printer's address. Everything else waits for what the device itself answers,
-//! over IPP, or over SNMP at its address. What answers neither is adopted with what was announced. Strong keys get into a
-//! printer's evidence only with another key of it in the same word, as its first ones, or heard at its address within two
-//! minutes of an answer of it.
+//! over IPP, or over SNMP at its address. What answers neither is adopted with what was announced. No id is made of a UUID
+//! or MAC address that another live device has too which is certainly another one by the rest; whoever got such an id
+//! before that was known keeps it.
+//!
+//! Strong keys get into a printer's evidence only with another key of it in the same word, as its first ones, or heard at
+//! its address within two minutes of an answer of it, if both together show all that was ever answered there: a cloned
+//! UUID and the agent of another device do not. What was answered is kept with its place; see `told` and `parting`.
 //!
 //! Silence takes time where two ids are at stake: they become one after three failed polls in a row, or a failed one and
 //! ten minutes without an answer. A device without an id may be a printer that was silent over all its endpoints once. An

@@ -195,6 +195,6 @@ fn doubt(mark: &Mark) -> Option<(Doubt, String)> {
         }
         Mark::Host(host) if host.parse::<IpAddr>().is_err() => Some((Doubt::Host, host.clone())),
         Mark::Name(name) => Some((Doubt::NameAndModel, name.clone())),
-        Mark::Host(_) | Mark::Address(_) => None,
+        Mark::Serial(_) | Mark::Host(_) | Mark::Address(_) => None,
     }
 }

@@ -6,8 +6,8 @@
 //! | `retired` | the printer is dropped | a device whose id would be this one gets none | as for `ignored`; what was known of it is gone, so that its id is minted anew: the same one from the same evidence. With another first key it is another printer |
 //! | `approved`, `adoption: auto` | a pending printer that matches is adopted | it is adopted at once | what is adopted stays adopted |
 //! | `pins` | a printer that matches whole is merged into the id, or gets it; the old id stays an alias | whoever matches is that printer | the id and its aliases stay |
-//! | `merges` | the printers are merged into the first | as soon as one of the others gets its id | they stay one |
-//! | `splits` | the endpoints that match leave the printer and are a device of their own | what matches never joins the printer | evidence decides again; two ids that are proven to be one are merged |
+//! | `merges` | the printers are merged into the first | as soon as one of the others gets its id | they stay one, until a split parts them |
+//! | `splits` | the endpoints that match leave the printer, with what was said there and nowhere else, and are a device of their own, under the id that it had before a merge; see `parting` | what matches never joins the printer | evidence decides again; two ids that are proven to be one are merged |
 //! | `names` | shown instead of the printer's own | the same | the printer's own name is shown |
 
 use super::joins::Because;
