@@ -5,7 +5,7 @@ use super::contest::AT_ONE_TIME;
 use super::joins::Because;
 use super::printer::{KnownEndpoint, Printer, Standing};
 use super::quarantine::{
-    Contest, Quarantined, is_beside, is_other_device, is_other_queue, is_own_agent, is_own_word, is_same_socket,
+    Contest, Quarantined, is_beside, is_other_device, is_other_queue, is_own_agent, is_own_claim, is_same_socket,
     overlaps, rank, shares_address, shares_place,
 };
 use super::{Effect, Identity, MAX_JOINS, Owner, Registry};
@@ -198,7 +198,7 @@ impl Registry {
                 };
                 let same = |e: &KnownEndpoint| {
                     let here = |o: &KnownEndpoint| o.endpoint.host.eq_ignore_ascii_case(&e.endpoint.host);
-                    host(e) && is_own_word(&known, e) && q.endpoints.iter().any(|o| here(o) && said(o))
+                    host(e) && is_own_claim(&known, e) && q.endpoints.iter().any(|o| here(o) && said(o))
                 };
                 printer.endpoints.iter().any(same).then_some((true, reason))
             }

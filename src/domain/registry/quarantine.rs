@@ -188,11 +188,6 @@ pub(super) fn is_own_claim(printer: &Facts, e: &KnownEndpoint) -> bool {
     matches!(compare(printer, &Facts::of(&e.announced), &|_| false), Verdict::Same(_))
 }
 
-/// The same, or nothing that speaks against it.
-pub(super) fn is_own_word(printer: &Facts, e: &KnownEndpoint) -> bool {
-    matches!(compare(printer, &Facts::of(&e.announced), &|_| false), Verdict::Same(_) | Verdict::Open)
-}
-
 /// Whether what an agent at a device's address says is of another device. Makers are no ground: a printer sold under
 /// several names has its real maker's agent. Nor is the spelling of the model, unless
 /// the MAC addresses differ too.

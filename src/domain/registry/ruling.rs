@@ -14,7 +14,7 @@ use super::joins::Because;
 use super::printer::{KnownEndpoint, MAX_ENDPOINTS, MAX_IDS, Printer, Standing};
 use super::quarantine::Quarantined;
 use super::rules::{Adoption, Rules, Selector, Unwanted};
-use super::{Effect, MAX_JOINS, MAX_PRINTERS, Owner, Registry};
+use super::{Effect, MAX_JOINS, MAX_PRINTERS, MAX_TOLD, Owner, Registry};
 use crate::domain::identity::{self, Facts, Key};
 use crate::domain::ids::PrinterId;
 use crate::domain::sighting::Sighting;
@@ -32,6 +32,7 @@ impl Registry {
             }
             printer.endpoints.retain(|e| !registry.owners.contains_key(&e.key));
             printer.endpoints.truncate(MAX_ENDPOINTS);
+            printer.endpoints.iter_mut().filter_map(|e| e.told.as_mut()).for_each(|told| told.keys.truncate(MAX_TOLD));
             for e in &printer.endpoints {
                 registry.owners.insert(e.key.clone(), Owner::Printer(printer.id.clone()));
             }

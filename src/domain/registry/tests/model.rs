@@ -497,14 +497,14 @@ impl World {
 }
 
 /// Few cases by default: each one is an office over days. `PROPTEST_CASES=20000` takes its time and finds more.
-fn config() -> ProptestConfig {
+fn config(cases: u32) -> ProptestConfig {
     let default = ProptestConfig::default();
-    let cases = if default.cases == 256 { 48 } else { default.cases };
+    let cases = if default.cases == 256 { cases } else { default.cases };
     ProptestConfig { cases, max_shrink_iters: 5_000, failure_persistence: None, ..default }
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(48))]
 
     #[test]
     fn no_false_merge_and_no_second_id(

@@ -283,3 +283,22 @@ fn a_better_key_elsewhere_outranks_a_uuid_at_the_old_place() {
     r.apply(clone(), at(702 + 600));
     assert_eq!(r.owner(&s.key), Some(&first));
 }
+
+#[test]
+fn a_host_name_at_a_place_that_changed_hands_outranks_no_key() {
+    let told = |mac: &str| Evidence { macs: vec![mac.into()], ..evidence(None, Some(uuid(1))) };
+    let agent = |mac: &str| Evidence { uuid: None, ..told(mac) };
+    let mut r = Registry::default();
+    let mut lpd = print_port("A._printer._tcp.local.", EndpointKind::Lpd, "a.local", 1, 515, "/auto");
+    lpd.evidence = told("001ba9000001");
+    let first = adopt(&mut r, &lpd, agent("001ba9000001"), at(0));
+    // The address changes hands: the place under the first one's host name is the second one's now.
+    r.apply(places::over_snmp(&first, &lpd.key, agent("001ba9000002")), at(700));
+    let second = r.owner(&lpd.key).unwrap().clone();
+    let b = sighting("B", Ipp, "b.local", 1, told("001ba9000002"));
+    assert_eq!(adopt(&mut r, &b, told("001ba9000002"), at(1400)), second);
+    // The first one again, under its host name, with the UUID that both have.
+    let a = sighting("A", Ipp, "a.local", 5, told("001ba9000001"));
+    assert_eq!(adopt(&mut r, &a, told("001ba9000001"), at(2100)), first);
+    assert_eq!(r.printers().count(), 2);
+}

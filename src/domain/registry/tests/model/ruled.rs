@@ -57,7 +57,11 @@ impl World {
         let Some(p) = self.r.get(id) else { return };
         let named = |d: &Device| p.endpoints.iter().any(|e| e.key.starts_with(&format!("D{} ", d.n)));
         let there = |d: &Device| p.endpoints.iter().any(|e| self.behind(&e.endpoint).is_some_and(|o| o.n == d.n));
-        let may_be = self.devices.iter().filter(|d| d.owns(p) || named(d) || there(d)).map(|d| d.n);
+        let facts = p.facts();
+        let known =
+            |d: &Device| facts.macs.contains(&d.mac()) || d.uuid().is_some_and(|uuid| facts.uuids.contains(&uuid));
+        let concerned = |d: &&Device| d.owns(p) || known(d) || named(d) || there(d);
+        let may_be = self.devices.iter().filter(concerned).map(|d| d.n);
         let may_be: Vec<u8> = may_be.collect();
         self.joined.extend(may_be);
     }
@@ -163,7 +167,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(16))]
 
     #[test]
     fn an_administrator_may_rule_and_take_it_back(
