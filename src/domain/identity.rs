@@ -164,6 +164,22 @@ pub fn macs_differ(a: &Evidence, b: &Evidence) -> bool {
     !a.is_empty() && !b.is_empty() && !share(&a, &b)
 }
 
+/// Whether the two can not be one product: makers that have nothing to do with each other, or models of which neither
+/// text is within the other. What is missing parts nothing. Stricter than a verdict: for what no key bears out.
+pub fn products_differ(a: &Evidence, b: &Evidence) -> bool {
+    let (a, b) = (canonical(a), canonical(b));
+    let letters = |text: &str| -> String { text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect() };
+    let makers = matches!((&a.make, &b.make), (Some(a), Some(b)) if !makers::related(a, b));
+    let models = match (&a.model, &b.model) {
+        (Some(a), Some(b)) => {
+            let (a, b) = (letters(a), letters(b));
+            !a.contains(&b) && !b.contains(&a)
+        }
+        _ => false,
+    };
+    makers || models
+}
+
 fn share(a: &[String], b: &[String]) -> bool {
     a.iter().any(|mac| b.contains(mac))
 }

@@ -165,7 +165,9 @@ impl Registry {
                 let listed = endpoint.key.starts_with("list:") && announced.is_empty();
                 let meant = listed || !announced.is_disjoint(&said.uuids);
                 let more = [&known, &said].iter().any(|f| !f.serials.is_empty() || !f.macs.is_empty());
-                !meant || more || self.holder_of(&said, Some(id)).is_some()
+                let other = identity::products_differ(&printer.evidence, answered)
+                    && identity::products_differ(&endpoint.announced, answered);
+                !meant || more || other || self.holder_of(&said, Some(id)).is_some()
             }
             // Announced and answered models are often spelled differently: a model alone parts nothing.
             Verdict::Different(Reason::Model) => false,
@@ -519,7 +521,12 @@ impl Registry {
         }
         stays.join(absorbed.as_str(), because, value, now);
         stays.claimed &= gone.claimed;
-        stays.apart.retain(|other| other != absorbed);
+        for other in gone.apart.into_iter().chain(std::mem::take(&mut stays.apart)) {
+            if other != *survivor && other != *absorbed && !stays.apart.contains(&other) && stays.apart.len() < MAX_JOINS
+            {
+                stays.apart.push(other);
+            }
+        }
         if gone.standing == super::Standing::Adopted && stays.standing == super::Standing::Pending {
             stays.standing = super::Standing::Adopted;
             effects.push(Effect::Adopted(survivor.clone()));
@@ -528,15 +535,9 @@ impl Registry {
             self.aliases.insert(alias.clone(), survivor.clone());
             stays.add_alias(alias).iter().for_each(|old| drop(self.aliases.remove(old)));
         }
-        for n in self.contests.remove(absorbed).unwrap_or_default() {
-            if let Some(contest) = self.quarantine.get_mut(&n).and_then(|q| q.contested.as_mut()) {
-                contest.printer = survivor.clone();
-                self.contests.entry(survivor.clone()).or_default().insert(n);
-            }
-        }
-        self.heard.remove(absorbed);
         self.failures.remove(absorbed);
-        self.twins.remove(absorbed);
+        self.heard.remove(absorbed);
+        self.follow(absorbed, survivor);
         self.index_printer(survivor);
         effects.push(Effect::Merged { survivor: survivor.clone(), absorbed: absorbed.clone() });
         effects.push(Effect::Changed(survivor.clone()));

@@ -145,8 +145,9 @@ impl Registry {
         effects.push(Effect::Changed(new.clone()));
     }
 
-    /// What was noted of a printer under its old id is noted under the new one.
-    fn follow(&mut self, old: &PrinterId, new: &PrinterId) {
+    /// What was noted of a printer under its old id is noted under the new one, be it its own or that of the printer that
+    /// took it in.
+    pub(super) fn follow(&mut self, old: &PrinterId, new: &PrinterId) {
         if let Some(waiting) = self.contests.remove(old) {
             for n in &waiting {
                 if let Some(contest) = self.quarantine.get_mut(n).and_then(|q| q.contested.as_mut()) {
@@ -158,16 +159,22 @@ impl Registry {
         if let Some(others) = self.twins.remove(old) {
             self.twins.entry(new.clone()).or_default().extend(others);
         }
-        for others in self.twins.values_mut() {
+        for (id, others) in &mut self.twins {
             if others.remove(old) {
                 others.insert(new.clone());
             }
+            others.remove(id);
         }
+        self.twins.retain(|_, others| !others.is_empty());
         if let Some(heard) = self.heard.remove(old) {
             self.heard.insert(new.clone(), heard);
         }
-        for printer in self.printers.values_mut() {
-            printer.apart.iter_mut().filter(|other| *other == old).for_each(|other| other.clone_from(new));
+        for printer in self.printers.values_mut().filter(|p| p.apart.contains(old)) {
+            let known = printer.id == *new || printer.apart.contains(new);
+            match known {
+                true => printer.apart.retain(|other| other != old),
+                false => printer.apart.iter_mut().filter(|o| *o == old).for_each(|o| o.clone_from(new)),
+            }
         }
     }
 

@@ -159,7 +159,9 @@ impl Registry {
             Verdict::Same(_) | Verdict::Disputed(Reason::Serial) => Again::Same,
             Verdict::Disputed(_) if same_host && is_own_claim(&known, old) => Again::Same,
             // Some devices make a new UUID at each start. Where more is known of it, an answer has to say so.
-            Verdict::Different(Reason::Uuid) if same_host && !anothers => {
+            Verdict::Different(Reason::Uuid)
+                if same_host && !anothers && !identity::products_differ(&old.announced, &s.evidence) =>
+            {
                 let before = Facts::of(&old.announced).uuids;
                 let its_own = !before.is_disjoint(&known.uuids);
                 let moved = old.endpoint.addresses != s.endpoint.addresses;
