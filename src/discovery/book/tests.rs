@@ -7,12 +7,7 @@ use proptest::prelude::*;
 const SETTLE: Duration = Duration::from_secs(1);
 
 fn book(max: usize) -> Book {
-    Book::new(
-        PrinterPolicy { allowed: vec!["10.0.0.0/8".parse().unwrap()], ..PrinterPolicy::default() },
-        Accept::default(),
-        max,
-        SETTLE,
-    )
+    Book::new(PrinterPolicy { allowed: vec!["10.0.0.0/8".parse().unwrap()] }, Accept::default(), max, SETTLE)
 }
 
 fn record(name: &str, note: &str, port: u16) -> Announcement {
