@@ -59,6 +59,7 @@
 //!
 //! Not here: when to poll (`schedule`), whether it is online (`state`), storage (the hub hands out [`Printer`]s).
 
+mod agents;
 mod check;
 mod conclude;
 mod contest;
@@ -144,6 +145,13 @@ pub enum Event {
         id: PrinterId,
         /// Which endpoint.
         key: String,
+    },
+    /// No agent of a printer answered over SNMP at the addresses of this endpoint: nobody did, or another device.
+    AgentFailed {
+        /// The printer.
+        id: PrinterId,
+        /// Where it was asked.
+        place: Box<Endpoint>,
     },
     /// A poll of a printer failed over all its endpoints.
     PollFailed {
@@ -307,6 +315,7 @@ impl Registry {
             Event::PollAnswered { id, key, identity, over } => {
                 let said = identity.evidence.clone();
                 self.poll_answered(&id, &key, &identity, over, now, &mut effects);
+                self.place_works(&id, &key, now, &mut effects);
                 // An answer of another device at the old place says nothing about this one. Whether a printer still is at
                 // its place is asked over IPP, where it has that.
                 // Unless its agent shows a key of it there.
@@ -327,6 +336,7 @@ impl Registry {
                     effects.push(Effect::Changed(id));
                 }
             }
+            Event::AgentFailed { id, place } => self.agent_failed(&id, &place, now, &mut effects),
             Event::PollFailed { id } => {
                 if self.printers.contains_key(&id) {
                     let failures = self.failures.entry(id.clone()).or_default();

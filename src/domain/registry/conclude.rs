@@ -345,7 +345,8 @@ impl Registry {
             return;
         };
         let over_ipp = q.endpoints.iter().any(|e| e.endpoint.kind.is_ipp() && e.answered.is_some());
-        for e in q.endpoints {
+        for mut e in q.endpoints {
+            e.since = Some(now);
             self.owners.insert(e.key.clone(), Owner::Printer(known.clone()));
             printer.endpoints.retain(|old| old.key != e.key);
             printer.join(&e.key, because, value.clone(), now);

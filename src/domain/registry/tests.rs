@@ -1,5 +1,6 @@
 //! The registry: single rules by example, the invariants on random histories of a small office.
 
+mod agents;
 mod doubts;
 mod model;
 mod patience;
