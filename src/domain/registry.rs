@@ -60,6 +60,7 @@
 //! Not here: when to poll (`schedule`), whether it is online (`state`), storage (the hub hands out [`Printer`]s).
 
 mod agents;
+mod asking;
 mod check;
 mod conclude;
 mod contest;

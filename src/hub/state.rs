@@ -45,6 +45,9 @@ const REPIN_PAUSE: SignedDuration = SignedDuration::from_hours(1);
 /// Endpoints of one printer tried in one poll; over SNMP, addresses.
 const MAX_TRIES: usize = 4;
 
+/// How often some of the devices that answered nothing are asked again.
+const ASK_AGAIN_EVERY: SignedDuration = SignedDuration::from_secs(30);
+
 /// How the hub works.
 #[derive(Debug, Clone)]
 pub struct HubSettings {
@@ -102,6 +105,8 @@ pub struct HubState {
     tried: BTreeMap<PrinterId, BTreeSet<String>>,
     /// Addresses that a poll under way has asked over SNMP in vain.
     tried_agents: BTreeMap<PrinterId, BTreeSet<IpAddr>>,
+    /// When silent devices were last asked again.
+    asked_again: Option<Timestamp>,
     to_start: Vec<PollRequest>,
     /// Printers of which something durable changed.
     dirty: BTreeSet<PrinterId>,
@@ -222,6 +227,7 @@ impl HubState {
             probing: BTreeMap::new(),
             tried: BTreeMap::new(),
             tried_agents: BTreeMap::new(),
+            asked_again: None,
             to_start: Vec::new(),
             dirty: BTreeSet::new(),
             stale_shadows: stale_views.clone(),
@@ -287,6 +293,12 @@ impl HubState {
 
     fn tick(&mut self, now: Timestamp) {
         self.check_stranded(now);
+        if self.asked_again.is_none_or(|at| now.duration_since(at).abs() >= ASK_AGAIN_EVERY) {
+            self.asked_again = Some(now);
+            for effect in self.registry.ask_again(now) {
+                self.carry_out(effect, false, now);
+            }
+        }
         // After a start, what was asked before over a protocol that is asked no more.
         let all: Vec<PrinterId> = self.printers.keys().cloned().collect();
         all.iter().for_each(|id| self.forget_unasked(id, now));

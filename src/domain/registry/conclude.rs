@@ -274,7 +274,7 @@ impl Registry {
 
     pub(super) fn adopt(&mut self, n: u64, now: Timestamp, effects: &mut Vec<Effect>) {
         if self.is_one_claim_too_many(n) {
-            return self.hold(n, effects);
+            return self.hold(n, now, effects);
         }
         let Some(q) = self.leave_quarantine(n) else { return };
         let evidence = q.evidence();

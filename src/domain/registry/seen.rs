@@ -10,8 +10,8 @@ use crate::domain::ids::PrinterId;
 use crate::domain::sighting::Sighting;
 use jiff::{SignedDuration, Timestamp};
 
-/// A device that was silent is asked again at a sighting after this time.
-const ASK_AGAIN: SignedDuration = SignedDuration::from_mins(15);
+/// A device that was silent is asked again after this time.
+pub(super) const ASK_AGAIN: SignedDuration = SignedDuration::from_mins(15);
 
 /// What a sighting under the key of a known printer says.
 enum Again {
@@ -123,7 +123,7 @@ impl Registry {
 
     /// A device that was silent, and whose printer answers elsewhere, is asked once more when it is seen changed, or seen
     /// at all after a while.
-    fn wake(&mut self, n: u64, changed: bool, now: Timestamp, effects: &mut Vec<Effect>) {
+    pub(super) fn wake(&mut self, n: u64, changed: bool, now: Timestamp, effects: &mut Vec<Effect>) {
         let long = |at: Timestamp| now.duration_since(at).abs() >= ASK_AGAIN;
         let due = |q: &Quarantined| q.silent && (changed || q.silent_since.is_none_or(long));
         let Some(q) = self.quarantine.get_mut(&n).filter(|q| due(q)) else { return };
@@ -251,6 +251,7 @@ impl Registry {
         see(&mut q.endpoints, s, now);
         self.owners.insert(s.key.clone(), Owner::Quarantined(n));
         self.index_waiting(n);
+        self.wake(n, true, now, effects);
         true
     }
 
