@@ -216,6 +216,35 @@ fn what_gave_nothing_is_told() {
     assert_eq!(status.code(), Some(1));
 }
 
+/// A listed printer that does not answer is told as such; one that can only be printed to cannot be asked.
+#[test]
+fn a_listed_printer_that_does_not_answer_is_told() {
+    let (port, gone) = (mdns_port(), common::free_port());
+    let (uri, raw) = (format!("ipp://127.0.91.77:{gone}/ipp/print"), "socket://127.0.91.78");
+    let look = |more: &[&str]| {
+        let output = discover(port, &[&["--no-mdns", "--list", &uri, "--list", raw], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (told, trouble) = look(&["--json"]);
+    let answer: Value = serde_json::from_str(&told).unwrap();
+    let of = |uri: &str| answer["printers"].as_array().unwrap().iter().find(|printer| printer["uri"] == uri).unwrap();
+    assert_eq!((&of(&uri)["answered"], &of(&uri)["sources"]), (&json!(false), &json!(["list"])));
+    assert_eq!((&of(raw)["answered"], &of(raw)["sources"]), (&json!(null), &json!(["list"])));
+    assert!(of(&uri)["id"].is_string(), "{answer}");
+    let silent = answer["silent"].as_array().unwrap();
+    assert_eq!((silent.len(), &silent[0]["place"]), (1, &json!(uri)), "{answer}");
+    assert!(trouble.contains(&format!("nothing found at {uri}: it does not answer")), "{trouble}");
+    let (table, _) = look(&[]);
+    let line = |part: &str| table.lines().find(|line| line.contains(part)).unwrap().trim_end().to_owned();
+    assert!(line("127.0.91.77").ends_with("no answer"), "{table}");
+    assert!(!line("127.0.91.78").ends_with("no answer"), "{table}");
+    let (told, trouble) = look(&["--json", "--no-probe"]);
+    let answer: Value = serde_json::from_str(&told).unwrap();
+    assert!(answer["printers"].as_array().unwrap().iter().all(|printer| printer["answered"].is_null()), "{answer}");
+    assert_eq!((&answer["silent"], trouble.as_str()), (&json!([]), ""));
+}
+
 /// Whom the configuration ignores is listed as such, counted as such, and nothing new.
 #[test]
 fn ignored_printers_are_told() {

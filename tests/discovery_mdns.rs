@@ -33,7 +33,7 @@ fn free_port() -> u16 {
 }
 
 fn options(port: u16) -> MdnsOptions {
-    let mut options = MdnsOptions::new(PrinterPolicy { allowed: loopback_networks(), ..PrinterPolicy::default() });
+    let mut options = MdnsOptions::new(PrinterPolicy { allowed: loopback_networks() });
     options.loopback = true;
     options.settle = Duration::from_millis(200);
     options.port = port;

@@ -4,7 +4,7 @@ use super::{hinted, snmp_side, sweep_side, visits};
 use crate::config::Config;
 use crate::discovery::listed;
 use crate::discovery::mdns::{Counters, Health, Mdns, MdnsOptions, RETELL};
-use crate::discovery::print_places::PrintPlaces;
+use crate::discovery::print_places::{Held, PrintPlaces};
 use crate::discovery::record::Accept;
 use crate::discovery::sweep::Progress;
 use crate::discovery::{local_networks, loopback_networks};
@@ -17,7 +17,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How often the machine's networks are looked at.
@@ -232,6 +231,7 @@ async fn browse(
 ) {
     let Around { settle, snmp, printers, places } = around;
     let mut reported = Reported::default();
+    let mut held = None;
     loop {
         let policy = policy(&config);
         let mut options = MdnsOptions::new(policy.clone());
@@ -243,7 +243,8 @@ async fn browse(
             loop {
                 tokio::time::sleep(NETWORKS_LOOK).await;
                 if self::policy(&config) != policy {
-                    return;
+                    // Before the present search ends, and with it what it heard.
+                    return places.hold();
                 }
             }
         };
@@ -256,12 +257,24 @@ async fn browse(
                 hinted::run(hints, port, clients, allowed, &printers, places.clone(), sightings.clone()).await;
             }
         };
+        let told_again = hold_until_told_again(held.take());
         seen.send_replace(Some(Browsing { health: mdns.health(), counters: mdns.counters() }));
         tokio::select! {
             () = cancel.cancelled() => return,
-            ((), (), ()) = async { tokio::join!(mdns.run(found), reported.pass_on(heard, &sightings), hinted) } => return,
-            () = moved => tracing::info!("the networks of this machine changed; looking for printers anew"),
+            _ = async { tokio::join!(mdns.run(found), reported.pass_on(heard, &sightings), hinted, told_again) } => return,
+            heard = moved => {
+                tracing::info!("the networks of this machine changed; looking for printers anew");
+                places.listen_first(FIRST_HEARD);
+                held = Some(heard);
+            }
         }
+    }
+}
+
+/// Ends what is held when the search that runs beside this has had the time to hear it again.
+async fn hold_until_told_again(held: Option<Held>) {
+    if held.is_some() {
+        tokio::time::sleep(RETELL).await;
     }
 }
 
@@ -328,7 +341,10 @@ pub(super) fn print_places(config: &Config, printers: &Printers) -> PrintPlaces 
         listed.into_iter().any(|printer| printer.host.parse() == Ok(address))
             || printers.all().iter().any(|view| view.endpoints.iter().any(|(endpoint, _)| is_raw(endpoint)))
     });
-    if config.mdns { places.not_before(Instant::now() + FIRST_HEARD) } else { places }
+    if config.mdns {
+        places.listen_first(FIRST_HEARD);
+    }
+    places
 }
 
 /// Where printers may be contacted, looked up anew each time.
@@ -346,7 +362,7 @@ pub(super) fn policy(config: &Config) -> PrinterPolicy {
     }
     allowed.extend(config.printer_networks.iter().cloned());
     allowed.extend(config.sweep.networks.iter().copied());
-    PrinterPolicy { allowed, ..PrinterPolicy::default() }
+    PrinterPolicy { allowed }
 }
 
 #[cfg(test)]

@@ -13,13 +13,16 @@
 //!   also if it was not reported in this run: it may be known from an earlier one.
 //! - A raw port counts as long as it is announced; after a new search began, as long as that has told it again, like
 //!   services. It is told to [`PrintPlaces`] whatever becomes of its service.
-//! - More than [`MAX_PORTS`] queues of CUPS' kind on one host are those of a computer, whatever they say.
+//! - More than [`MAX_PORTS`] queues of CUPS' kind on one host are those of a computer, whatever they say; see `queues`.
 
+mod queues;
+
+use self::queues::Queues;
 use super::print_places::PrintPlaces;
 use super::record::{Accept, Announcement, Ignored, is_queue, judge, key};
 use crate::domain::net::PrinterPolicy;
 use crate::domain::sighting::{DiscoveryEvent, Sighting};
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -75,9 +78,9 @@ pub(super) struct Book {
     withdrawn: HashMap<String, Withdrawn>,
     /// Services that had to make room after they had been reported. At most `max`.
     pushed_out: VecDeque<(Instant, String)>,
-    /// Queues of CUPS' kind by host in lower case. At most `max` hosts, of each no more than tell a computer.
-    queues: HashMap<String, HashSet<String>>,
-    /// When the change of which entry is to be reported.
+    /// Which hosts are computers.
+    queues: Queues,
+    /// When the change of which entry is to be reported. No more than entries and withdrawn services.
     due: BTreeSet<(Instant, String)>,
     session: u64,
     /// Numbers entries by age.
@@ -87,8 +90,8 @@ pub(super) struct Book {
 #[derive(Debug)]
 struct Withdrawn {
     record: Announcement,
-    /// Whether it was reported.
-    told: bool,
+    /// When it is to be reported, unless it was.
+    due: Option<Instant>,
     session: u64,
 }
 
@@ -131,7 +134,7 @@ impl Book {
             places: PrintPlaces::default(),
             withdrawn: HashMap::new(),
             pushed_out: VecDeque::new(),
-            queues: HashMap::new(),
+            queues: Queues::new(max),
             due: BTreeSet::new(),
             session: 0,
             newest: 0,
@@ -170,7 +173,7 @@ impl Book {
         if full && !self.make_room(seen.endpoint.addresses.first().copied(), now) {
             return Outcome::Full;
         }
-        self.withdrawn.remove(&key);
+        self.take_withdrawn(&key);
         self.newest += 1;
         let number = self.newest;
         let entry = Entry { record, current: Some(seen), reported: None, due: None, session, number };
@@ -185,9 +188,18 @@ impl Book {
         if let Some(known) = self.withdrawn.get_mut(&key) {
             (known.record, known.session) = (record, session);
         } else if self.withdrawn.len() < self.max {
-            self.withdrawn.insert(key.clone(), Withdrawn { record, told: false, session });
+            self.withdrawn.insert(key.clone(), Withdrawn { record, due: Some(now), session });
             self.due.insert((now, key));
         }
+    }
+
+    /// Takes out a service on a print port, with its report.
+    fn take_withdrawn(&mut self, key: &str) -> Option<Withdrawn> {
+        let one = self.withdrawn.remove(key)?;
+        if let Some(at) = one.due {
+            self.due.remove(&(at, key.to_owned()));
+        }
+        Some(one)
     }
 
     /// Takes in what is no longer on a print port.
@@ -195,7 +207,7 @@ impl Book {
         let free = self.withdrawn.iter().filter(|(_, one)| self.judge(&one.record).is_ok());
         let free: Vec<String> = free.map(|(key, _)| key.clone()).collect();
         for key in free {
-            if let Some(one) = self.withdrawn.remove(&key) {
+            if let Some(one) = self.take_withdrawn(&key) {
                 self.seen(one.record, now);
             }
         }
@@ -204,16 +216,9 @@ impl Book {
     /// A service expired or said goodbye.
     pub(super) fn gone(&mut self, fullname: &str, now: Instant) {
         let key = key(fullname);
-        self.withdrawn.remove(&key);
+        self.take_withdrawn(&key);
+        self.queues.uncount(&key);
         if let Some(entry) = self.entries.get_mut(&key) {
-            let host = entry.record.host.to_ascii_lowercase();
-            // A computer stays one.
-            if let Some(queues) = self.queues.get_mut(&host).filter(|queues| queues.len() <= MAX_PORTS) {
-                queues.remove(instance(&key));
-                if queues.is_empty() {
-                    self.queues.remove(&host);
-                }
-            }
             entry.current = None;
             self.mark(&key, now);
         }
@@ -287,8 +292,12 @@ impl Book {
         for key in &old {
             self.take_raw(key);
         }
-        let session = self.session;
-        self.withdrawn.retain(|_, one| one.session == session);
+        self.queues.drop_others(self.session);
+        let untold = self.withdrawn.iter().filter(|(_, one)| one.session != self.session);
+        let untold: Vec<String> = untold.map(|(key, _)| key.clone()).collect();
+        for key in &untold {
+            self.take_withdrawn(key);
+        }
         if !old.is_empty() {
             self.judge_again(now, |record| record.kind.is_ipp());
             self.readmit(now);
@@ -310,7 +319,7 @@ impl Book {
         while self.next_due().is_some_and(|at| at <= now) {
             let (at, key) = self.due.pop_first()?;
             let Some(entry) = self.entries.get_mut(&key) else {
-                let untold = self.withdrawn.get_mut(&key).is_some_and(|one| !std::mem::replace(&mut one.told, true));
+                let untold = self.withdrawn.get_mut(&key).is_some_and(|one| one.due.take().is_some());
                 if untold {
                     return Some(DiscoveryEvent::Withdrawn { key });
                 }
@@ -325,7 +334,7 @@ impl Book {
                 let at_print_port = self.judge(&entry.record) == Err(Ignored::PrintPort);
                 if at_print_port && self.withdrawn.len() < self.max {
                     // As soon as the port is none any more it comes back.
-                    let one = Withdrawn { record: entry.record, told: true, session: entry.session };
+                    let one = Withdrawn { record: entry.record, due: None, session: entry.session };
                     self.withdrawn.insert(key.clone(), one);
                 }
                 if entry.reported.is_some() {
@@ -373,8 +382,7 @@ impl Book {
     }
 
     fn judge(&self, record: &Announcement) -> Result<Sighting, Ignored> {
-        let queues = is_queue(record).then(|| self.queues.get(&record.host.to_ascii_lowercase())).flatten();
-        if !self.accept.shares && queues.is_some_and(|queues| queues.len() > MAX_PORTS) {
+        if !self.accept.shares && is_queue(record) && self.queues.is_computer(&record.host.to_ascii_lowercase()) {
             return Err(Ignored::SharedQueue);
         }
         judge(record, &self.policy, &self.raw_ports(record), self.accept)
@@ -396,12 +404,11 @@ impl Book {
 
     /// Counts the queues of a host.
     fn count_queue(&mut self, record: &Announcement, key: &str, now: Instant) {
-        let host = record.host.to_ascii_lowercase();
-        if !is_queue(record) || (self.queues.len() >= self.max && !self.queues.contains_key(&host)) {
-            return;
+        if !is_queue(record) {
+            return self.queues.uncount(key);
         }
-        let queues = self.queues.entry(host.clone()).or_default();
-        if queues.len() <= MAX_PORTS && queues.insert(instance(key).to_owned()) && queues.len() > MAX_PORTS {
+        let host = record.host.to_ascii_lowercase();
+        if self.queues.count(&host, key, self.session) {
             self.judge_again(now, |record| is_queue(record) && record.host.eq_ignore_ascii_case(&host));
         }
     }
@@ -414,7 +421,11 @@ impl Book {
         }
         let all = self.entries.iter().map(|(key, entry)| (key, entry.address(), entry.number));
         let Some(key) = youngest_of_most(all, newcomer) else { return false };
-        if self.entries.remove(&key).is_some_and(|entry| entry.reported.is_some()) {
+        let Some(entry) = self.entries.remove(&key) else { return true };
+        if let Some(at) = entry.due {
+            self.due.remove(&(at, key.clone()));
+        }
+        if entry.reported.is_some() {
             self.pushed_out.push_back((now, key));
         }
         true
@@ -452,7 +463,7 @@ impl Drop for Book {
 
 /// The key of the youngest of the address that has the most; where several have as many, of the one that has had them
 /// longest. None if that would be no other than the newcomer's. `all`: key, address, number by age.
-fn youngest_of_most<'a>(
+pub(super) fn youngest_of_most<'a>(
     all: impl Iterator<Item = (&'a String, Option<IpAddr>, u64)>,
     newcomer: Option<IpAddr>,
 ) -> Option<String> {
@@ -469,11 +480,6 @@ fn youngest_of_most<'a>(
     let own = addresses.get(&newcomer).map_or(0, |share| share.0);
     let most = addresses.values().max_by_key(|share| (share.0, std::cmp::Reverse(share.1)))?;
     (most.0 > own).then(|| most.3.clone())
-}
-
-/// The instance of an IPP service: one queue may be announced as IPP and as IPPS.
-fn instance(key: &str) -> &str {
-    key.split("._ipp").next().unwrap_or(key)
 }
 
 #[cfg(test)]

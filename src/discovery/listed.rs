@@ -155,10 +155,7 @@ mod tests {
     }
 
     fn policy() -> PrinterPolicy {
-        PrinterPolicy {
-            allowed: vec!["10.0.0.0/8".parse().unwrap(), "127.0.0.0/8".parse().unwrap()],
-            ..PrinterPolicy::default()
-        }
+        PrinterPolicy { allowed: vec!["10.0.0.0/8".parse().unwrap(), "127.0.0.0/8".parse().unwrap()] }
     }
 
     #[tokio::test]

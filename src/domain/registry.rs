@@ -63,6 +63,8 @@
 //!
 //! Not here: when to poll (`schedule`), whether it is online (`state`), storage (the hub hands out [`Printer`]s).
 
+mod agents;
+mod asking;
 mod check;
 mod conclude;
 mod contest;
@@ -81,6 +83,7 @@ mod seen;
 #[cfg(test)]
 mod tests;
 mod told;
+mod verify;
 
 pub use joins::{Because, Doubt, Duplicate, Join, MAX_DUPLICATES, MAX_JOINS};
 pub use parked::Parked;
@@ -90,7 +93,7 @@ pub use room::{MAX_CLAIMED, MAX_CLAIMED_AT};
 pub use rules::{Adoption, Pinned, Rules, Selector, Split, Unwanted};
 pub use told::{MAX_TOLD, Told, ToldKey};
 
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, EndpointKind};
 use super::identity::Facts;
 use super::ids::PrinterId;
 use super::sighting::{Evidence, Sighting};
@@ -151,6 +154,13 @@ pub enum Event {
         id: PrinterId,
         /// Which endpoint.
         key: String,
+    },
+    /// No agent of a printer answered over SNMP at the addresses of this endpoint: nobody did, or another device.
+    AgentFailed {
+        /// The printer.
+        id: PrinterId,
+        /// Where it was asked.
+        place: Box<Endpoint>,
     },
     /// A poll of a printer failed over all its endpoints.
     PollFailed {
@@ -303,17 +313,25 @@ impl Registry {
             Event::Withdrawn { key } => self.withdrawn(&key, now, &mut effects),
             Event::ProbeAnswered { key, identity } => match self.owners.get(&key).cloned() {
                 Some(Owner::Quarantined(n)) => self.probe_answered(n, &key, &identity, now, &mut effects),
-                Some(Owner::Printer(id)) => self.poll_answered(&id, &key, &identity, None, now, &mut effects),
+                Some(Owner::Printer(id)) => {
+                    let agent = self.endpoint(&key).is_some_and(|e| e.kind == EndpointKind::Snmp);
+                    let over = agent.then_some(Source::Snmp);
+                    self.poll_answered(&id, &key, &identity, over, now, &mut effects);
+                    self.place_works(&id, &key, now, &mut effects);
+                }
                 None => {}
             },
             Event::ProbeFailed { key } => {
                 if let Some(Owner::Quarantined(n)) = self.owners.get(&key).cloned() {
                     self.probe_failed(n, key, now, &mut effects);
+                } else if let Some((id, place)) = self.place_of(&key) {
+                    self.agent_failed(&id, &place, now, &mut effects);
                 }
             }
             Event::PollAnswered { id, key, identity, over } => {
                 let said = identity.evidence.clone();
                 self.poll_answered(&id, &key, &identity, Some(over), now, &mut effects);
+                self.place_works(&id, &key, now, &mut effects);
                 // An answer of another device at the old place says nothing about this one. Whether a printer still is at
                 // its place is asked over IPP, where it has that.
                 // Unless its agent shows a key of it there.
@@ -334,6 +352,7 @@ impl Registry {
                     effects.push(Effect::Changed(id));
                 }
             }
+            Event::AgentFailed { id, place } => self.agent_failed(&id, &place, now, &mut effects),
             Event::PollFailed { id } => {
                 if self.printers.contains_key(&id) {
                     let failures = self.failures.entry(id.clone()).or_default();

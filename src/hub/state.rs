@@ -19,6 +19,7 @@ use crate::domain::sighting::DiscoveryEvent;
 use crate::domain::state::{Observation, PrinterState, Source, Status};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use waiting::Waiting;
 
@@ -41,8 +42,11 @@ const RESTLESS: SignedDuration = SignedDuration::from_mins(10);
 /// A certificate is replaced at most this often; one that changes faster counts as a failure.
 const REPIN_PAUSE: SignedDuration = SignedDuration::from_hours(1);
 
-/// Endpoints of one printer tried in one poll.
+/// Endpoints of one printer tried in one poll; over SNMP, addresses.
 const MAX_TRIES: usize = 4;
+
+/// How often some of the devices that answered nothing are asked again.
+const ASK_AGAIN_EVERY: SignedDuration = SignedDuration::from_secs(30);
 
 /// How the hub works.
 #[derive(Debug, Clone)]
@@ -99,6 +103,10 @@ pub struct HubState {
     probing: BTreeMap<String, Option<Box<(Question, PollAnswer)>>>,
     /// Endpoints that a poll under way has tried in vain.
     tried: BTreeMap<PrinterId, BTreeSet<String>>,
+    /// Addresses that a poll under way has asked over SNMP in vain.
+    tried_agents: BTreeMap<PrinterId, BTreeSet<IpAddr>>,
+    /// When silent devices were last asked again.
+    asked_again: Option<Timestamp>,
     to_start: Vec<PollRequest>,
     /// Printers of which something durable changed.
     dirty: BTreeSet<PrinterId>,
@@ -218,6 +226,8 @@ impl HubState {
             printers,
             probing: BTreeMap::new(),
             tried: BTreeMap::new(),
+            tried_agents: BTreeMap::new(),
+            asked_again: None,
             to_start: Vec::new(),
             dirty: BTreeSet::new(),
             stale_shadows: stale_views.clone(),
@@ -283,6 +293,12 @@ impl HubState {
 
     fn tick(&mut self, now: Timestamp) {
         self.check_stranded(now);
+        if self.asked_again.is_none_or(|at| now.duration_since(at).abs() >= ASK_AGAIN_EVERY) {
+            self.asked_again = Some(now);
+            for effect in self.registry.ask_again(now) {
+                self.carry_out(effect, false, now);
+            }
+        }
         // After a start, what was asked before over a protocol that is asked no more.
         let all: Vec<PrinterId> = self.printers.keys().cloned().collect();
         all.iter().for_each(|id| self.forget_unasked(id, now));
@@ -321,7 +337,7 @@ impl HubState {
             (Target::Probe { key }, Source::Ipp, None) => self.probed(key, question, result, now),
             (Target::Probe { key }, Source::Snmp, None) => self.probed_over_snmp(key, result, now),
             (Target::Poll { id, key }, Source::Ipp, None) => self.polled(id, key, result, now),
-            (Target::Poll { id, key }, Source::Snmp, None) => self.polled_over_snmp(id, key, result, now),
+            (Target::Poll { id, key }, Source::Snmp, None) => self.polled_over_snmp(id, key, question, result, now),
         }
     }
 
@@ -373,15 +389,26 @@ impl HubState {
     }
 
     fn start_snmp_poll(&mut self, id: PrinterId, now: Timestamp) {
-        match self.registry.snmp_endpoint(&id) {
-            Some(e) => {
-                let target = Target::Poll { id: id.clone(), key: e.key.clone() };
-                let patient = !self.has_ipp(&id);
-                let question = Question { source: Source::Snmp, endpoint: e.endpoint.clone(), pin: None, patient };
-                self.start(PollRequest { target, question });
-            }
-            None => self.enroll(&id, now),
+        self.tried_agents.remove(&id);
+        if !self.ask_agent(&id) {
+            self.enroll(&id, now);
         }
+    }
+
+    /// Asks the agent at the best address that this poll has not tried; false when there is none.
+    fn ask_agent(&mut self, id: &PrinterId) -> bool {
+        let tried = self.tried_agents.get(id);
+        let untried = |e: &Endpoint| {
+            let address = agent_address(e);
+            tried
+                .is_none_or(|tried| tried.len() < MAX_TRIES && address.is_some_and(|address| !tried.contains(&address)))
+        };
+        let Some(e) = self.registry.snmp_endpoints(id).into_iter().find(|e| untried(&e.endpoint)) else { return false };
+        let target = Target::Poll { id: id.clone(), key: e.key.clone() };
+        let patient = !self.has_ipp(id);
+        let question = Question { source: Source::Snmp, endpoint: e.endpoint.clone(), pin: None, patient };
+        self.start(PollRequest { target, question });
+        true
     }
 
     fn has_ipp(&self, id: &PrinterId) -> bool {
@@ -499,7 +526,14 @@ impl HubState {
         }
     }
 
-    fn polled_over_snmp(&mut self, id: PrinterId, key: String, result: Result<PollAnswer, PollError>, now: Timestamp) {
+    fn polled_over_snmp(
+        &mut self,
+        id: PrinterId,
+        key: String,
+        question: &Question,
+        result: Result<PollAnswer, PollError>,
+        now: Timestamp,
+    ) {
         if !self.printers.contains_key(&id) {
             return;
         }
@@ -524,13 +558,25 @@ impl HubState {
                 let owner = self.registry.owner(&key).cloned();
                 if owner.as_ref() != Some(&id) && self.printers.contains_key(&id) {
                     // Another device has its address: it is somewhere else, or off.
-                    self.snmp_failed(&id, "another device answers at its address".to_owned(), now);
+                    self.no_agent(&id, question, "another device answers at its address".to_owned(), now);
                 }
                 if let Some(owner) = owner {
                     self.observed(&owner, answer, now);
                 }
             }
-            Err(error) => self.snmp_failed(&id, error.message, now),
+            Err(error) => self.no_agent(&id, question, error.message, now),
+        }
+    }
+
+    /// No agent of the printer answers there: it may have moved to another of its addresses. Only when none of them
+    /// answers the poll has failed.
+    fn no_agent(&mut self, id: &PrinterId, question: &Question, why: String, now: Timestamp) {
+        let place = Box::new(question.endpoint.clone());
+        self.tried_agents.entry(id.clone()).or_default().extend(agent_address(&place));
+        self.tell_registry(Event::AgentFailed { id: id.clone(), place }, now);
+        if !self.ask_agent(id) {
+            self.tried_agents.remove(id);
+            self.snmp_failed(id, why, now);
         }
     }
 
@@ -637,6 +683,12 @@ impl HubState {
         self.tell_cloud(id, now);
         failures
     }
+}
+
+/// The address at which the agent of an endpoint is asked, as a rule.
+fn agent_address(endpoint: &Endpoint) -> Option<IpAddr> {
+    let addresses = &endpoint.addresses;
+    addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()).copied()
 }
 
 /// Whether what was asked is where the endpoint is now: over SNMP only its addresses count. An address that came to it

@@ -7,12 +7,7 @@ use proptest::prelude::*;
 const SETTLE: Duration = Duration::from_secs(1);
 
 fn book(max: usize) -> Book {
-    Book::new(
-        PrinterPolicy { allowed: vec!["10.0.0.0/8".parse().unwrap()], ..PrinterPolicy::default() },
-        Accept::default(),
-        max,
-        SETTLE,
-    )
+    Book::new(PrinterPolicy { allowed: vec!["10.0.0.0/8".parse().unwrap()] }, Accept::default(), max, SETTLE)
 }
 
 fn record(name: &str, note: &str, port: u16) -> Announcement {
@@ -271,6 +266,54 @@ fn many_queues_on_one_host_are_a_computers() {
     // Wanted: taken.
     book.accept.shares = true;
     assert_eq!(book.seen(queue("pc-d", "pc.local."), t0), Outcome::Kept);
+}
+
+#[test]
+fn what_is_to_be_reported_is_bounded_while_nobody_takes_it() {
+    let (mut book, t0) = (book(10), Instant::now());
+    for n in 0..5_000_u32 {
+        let now = t0 + Duration::from_millis(u64::from(n));
+        let name = format!("f{n}");
+        let mut service = record(&name, "x", 8_000);
+        service.addresses = vec![(IpAddr::V4((0x0a00_0001 + n).into()), 0)];
+        if n % 2 == 0 {
+            // On a print port: withdrawn, and gone again.
+            book.raw_seen(&name, raw(&format!("{name}.local."), 8_000), now);
+        }
+        book.seen(service, now);
+        if n % 3 == 0 {
+            book.gone(&format!("{name}._ipp._tcp.local."), now);
+        }
+        assert!(book.due.len() <= book.entries.len() + book.withdrawn.len(), "{}", book.due.len());
+    }
+    assert!(book.entries.len() <= 10 && book.withdrawn.len() <= 10 && book.pushed_out.len() <= 10);
+}
+
+#[test]
+fn queues_are_forgotten_whatever_became_of_them() {
+    let (mut book, t0) = (book(10), Instant::now());
+    let queue = |n: u32, host: &str| Announcement {
+        host: host.into(),
+        addresses: vec![(IpAddr::V4((0x0a00_0001 + n).into()), 0)],
+        txt: vec![("rp".into(), b"printers/x".to_vec())],
+        ..record(&format!("f{n}"), "x", 631)
+    };
+    let key = |n: u32| format!("f{n}._ipp._tcp.local.");
+    for n in 0..50 {
+        book.seen(queue(n, &format!("h{n}.local.")), t0);
+    }
+    (0..50).for_each(|n| book.gone(&key(n), t0));
+    while book.take(t0 + SETTLE * 10).is_some() {}
+    assert_eq!(book.len(), 0);
+    // A computer is told by its queues, after the flood and during the next one.
+    let computer = |book: &mut Book| (100..110).map(|n| book.seen(queue(n, "pc.local."), t0)).collect::<Vec<_>>();
+    assert_eq!(computer(&mut book).last(), Some(&Outcome::Ignored(Ignored::SharedQueue)));
+    (100..110).for_each(|n| book.gone(&key(n), t0));
+    while book.take(t0 + SETTLE * 20).is_some() {}
+    for n in 0..50 {
+        book.seen(queue(n, &format!("h{n}.local.")), t0);
+    }
+    assert_eq!(computer(&mut book).last(), Some(&Outcome::Ignored(Ignored::SharedQueue)));
 }
 
 #[test]

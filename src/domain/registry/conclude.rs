@@ -292,7 +292,7 @@ impl Registry {
 
     pub(super) fn adopt(&mut self, n: u64, now: Timestamp, effects: &mut Vec<Effect>) {
         if self.is_one_claim_too_many(n) {
-            return self.hold(n, effects);
+            return self.hold(n, now, effects);
         }
         let worthless = self.worthless_of(n);
         let Some(q) = self.leave_quarantine(n) else { return };
@@ -391,7 +391,9 @@ impl Registry {
             return;
         };
         let over_ipp = q.endpoints.iter().any(|e| e.endpoint.kind.is_ipp() && e.answered.is_some());
-        for e in q.endpoints {
+        let here: Vec<Endpoint> = q.endpoints.iter().map(|e| e.endpoint.clone()).collect();
+        for mut e in q.endpoints {
+            e.since = Some(now);
             self.owners.insert(e.key.clone(), Owner::Printer(known.clone()));
             printer.endpoints.retain(|old| old.key != e.key);
             printer.join(&e.key, because, value.clone(), now);
@@ -406,6 +408,9 @@ impl Registry {
         printer.location = q.location.or(printer.location.take());
         self.index_printer(known);
         effects.push(Effect::Changed(known.clone()));
+        if answered {
+            self.verify_elsewhere(known, &here, effects);
+        }
         self.merge_twins(known, now, effects);
     }
 

@@ -186,6 +186,7 @@ impl Registry {
     ) {
         let key = endpoint.key.clone();
         self.take_endpoint(id, &key);
+        let listed = self.take_listed_there(id, &endpoint);
         effects.push(Effect::Changed(id.clone()));
         // It answers: what does not makes room.
         if !self.make_room(&endpoint.endpoint) {
@@ -211,7 +212,12 @@ impl Registry {
             ..endpoint
         };
         endpoint.told(&who.evidence, over, now);
-        let mut waiting = Quarantined::new(vec![endpoint], who.name.clone().unwrap_or_default(), who.location.clone());
+        let mut endpoints = vec![endpoint];
+        for e in listed {
+            self.owners.insert(e.key.clone(), Owner::Quarantined(n));
+            endpoints.push(KnownEndpoint { told: None, of: None, announced: Evidence::default(), ..e });
+        }
+        let mut waiting = Quarantined::new(endpoints, who.name.clone().unwrap_or_default(), who.location.clone());
         waiting.answered = who.evidence.clone();
         waiting.answered_at = Some(now);
         let known = said.keys().iter().any(|key| self.holders(key).next().is_some());
@@ -522,7 +528,10 @@ impl Registry {
         stays.join(absorbed.as_str(), because, value, now);
         stays.claimed &= gone.claimed;
         for other in gone.apart.into_iter().chain(std::mem::take(&mut stays.apart)) {
-            if other != *survivor && other != *absorbed && !stays.apart.contains(&other) && stays.apart.len() < MAX_JOINS
+            if other != *survivor
+                && other != *absorbed
+                && !stays.apart.contains(&other)
+                && stays.apart.len() < MAX_JOINS
             {
                 stays.apart.push(other);
             }

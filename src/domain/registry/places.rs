@@ -13,9 +13,18 @@ impl Registry {
     /// The endpoint at whose address an SNMP agent speaks for this printer; none where it may speak for another: at the
     /// address of a print server's queue or further port, or of several printers of one kind.
     pub fn snmp_endpoint(&self, id: &PrinterId) -> Option<&KnownEndpoint> {
-        let printer = self.printers.get(id)?;
+        self.snmp_endpoints(id).into_iter().next()
+    }
+
+    /// All such endpoints, in the order to try them.
+    pub fn snmp_endpoints(&self, id: &PrinterId) -> Vec<&KnownEndpoint> {
+        let Some(printer) = self.printers.get(id) else { return Vec::new() };
         let is_me = |owner: &Owner| matches!(owner, Owner::Printer(other) if other == id);
-        let best = printer.preferred().into_iter().find(|e| is_own_agent(&e.endpoint))?;
+        let mut own = printer.preferred();
+        own.retain(|e| is_own_agent(&e.endpoint));
+        if own.is_empty() {
+            return own;
+        }
         let mine = || printer.endpoints.iter().filter(|e| !e.lost).map(|e| &e.endpoint);
         let around: BTreeSet<Owner> = mine().flat_map(|e| self.at_place(e)).filter(|o| !is_me(o)).collect();
         let shared = self.endpoints_of(&around).filter(|(_, o)| !o.lost).any(|(owner, o)| match owner {
@@ -23,7 +32,7 @@ impl Registry {
             // What waits for its probe may still turn out to be this printer on another port, but never its other queue.
             Owner::Quarantined(_) => mine().any(|e| shares_place(e, &o.endpoint) && is_other_queue(e, &o.endpoint)),
         });
-        (!shared).then_some(best)
+        if shared { Vec::new() } else { own }
     }
 
     /// The one printer that is at the address of this endpoint now, where a print port or an agent there can only be its

@@ -1,5 +1,6 @@
 //! One printer as the registry keeps and the store stores it.
 
+use super::agents::is_of_agent;
 use super::joins::{Because, Join, MAX_JOINS};
 use super::quarantine::{instance, see};
 use super::told::Told;
@@ -10,6 +11,7 @@ use crate::domain::sighting::{Evidence, Sighting};
 use crate::domain::state::Source;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
@@ -115,15 +117,20 @@ pub struct KnownEndpoint {
     /// When the printer last answered at these addresses, in this run.
     #[serde(skip)]
     pub answered: Option<Timestamp>,
+    /// Since when a known printer is there: since the place was found, or found again after it was lost or did not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
     /// The addresses under which it was seen of late, in this run: of two network cards, one or the other is announced.
     #[serde(skip)]
     pub recent: Vec<(IpAddr, Timestamp)>,
 }
 
 impl KnownEndpoint {
-    /// The order of preference, smallest first: what answers, what is announced, TLS, priority, key.
-    pub fn rank(&self) -> (bool, bool, EndpointKind, u8, &str) {
-        (self.failing_since.is_some(), self.lost, self.endpoint.kind, self.priority, &self.key)
+    /// The order of preference, smallest first: what answers, what is announced, TLS, priority, where it was found last,
+    /// key. A service over IPP says itself who answers there; of the others the last one is where the printer moved to.
+    pub fn rank(&self) -> (bool, bool, EndpointKind, u8, Reverse<Option<Timestamp>>, &str) {
+        let since = self.since.filter(|_| !self.endpoint.kind.is_ipp());
+        (self.failing_since.is_some(), self.lost, self.endpoint.kind, self.priority, Reverse(since), &self.key)
     }
 
     /// The service instance it belongs to.
@@ -238,7 +245,17 @@ impl Printer {
     /// Takes the place of a sighting, without what it says of who it is; true when something changed.
     pub(super) fn see(&mut self, s: &Sighting, now: Timestamp) -> bool {
         self.remember_place(&s.endpoint, now);
-        see(&mut self.endpoints, s, now)
+        let works = |e: &KnownEndpoint| !e.lost && e.failing_since.is_none();
+        let worked = self.endpoints.iter().any(|e| e.key == s.key && works(e));
+        let mut changed = see(&mut self.endpoints, s, now);
+        if let Some(e) = self.endpoint_mut(&s.key) {
+            // What its agent lists is told when the agent answers there.
+            changed |= is_of_agent(&s.key) && e.failing_since.take().is_some();
+            if !worked && works(e) {
+                e.since = Some(now);
+            }
+        }
+        changed
     }
 
     /// Takes evidence that is known to be its own. What a device answers outranks what was announced for it. True when
@@ -321,7 +338,8 @@ impl Printer {
             e.answered = Some(now);
             e.pin = e.pin.or(who.pin);
         }
-        for e in self.endpoints.iter_mut().filter(|e| e.key != key) {
+        // What is asked over SNMP is tried again when its agent answers.
+        for e in self.endpoints.iter_mut().filter(|e| e.key != key && e.endpoint.kind.is_ipp()) {
             let again = e.failing_since.is_some_and(|since| now.duration_since(since).abs() >= TRY_AGAIN);
             if again {
                 e.failing_since = None;

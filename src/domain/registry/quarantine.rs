@@ -236,13 +236,14 @@ pub(super) fn see(endpoints: &mut Vec<KnownEndpoint>, s: &Sighting, now: Timesta
         told: None,
         of: None,
         answered: None,
+        since: None,
         recent: Vec::new(),
     };
     let Some(old) = endpoints.iter_mut().find(|e| e.key == s.key) else {
         endpoints.push(new);
         return true;
     };
-    let mut new = KnownEndpoint { pin: old.pin, told: old.told.take(), of: old.of.take(), ..new };
+    let mut new = KnownEndpoint { pin: old.pin, since: old.since, told: old.told.take(), of: old.of.take(), ..new };
     let (addresses, recent) = steady(old, &new.endpoint, now);
     new.endpoint.addresses = addresses;
     let moved = old.endpoint.addresses.iter().collect::<BTreeSet<_>>() != new.endpoint.addresses.iter().collect();

@@ -1,8 +1,8 @@
 //! Who gets a place when there are few: anybody in the network can announce thousands of printers.
 //!
 //! - Printers that never answered anything get an id on what was announced alone (one that knows only AppSocket answers
-//!   nothing): [`MAX_CLAIMED_AT`] at one address, [`MAX_CLAIMED`] in all. More of them wait in quarantine until they answer,
-//!   are seen changed, or are lost. What an administrator lists or pins does not count.
+//!   nothing): [`MAX_CLAIMED_AT`] at one address, [`MAX_CLAIMED`] in all. More of them wait in quarantine until they answer
+//!   (they are asked again, see `asking`), are seen changed, or are lost. What an administrator lists or pins does not count.
 //! - When all [`MAX_PRINTERS`](super::MAX_PRINTERS) places are taken, a newcomer gets that of the device that was asked in
 //!   vain and is longest unseen; where there is none, that of a device from the most crowded address that was not asked
 //!   yet, if the newcomer's address is less crowded.
@@ -12,6 +12,7 @@
 use super::quarantine::{Quarantined, shares_place};
 use super::{Effect, MAX_PRINTERS, Printer, Registry};
 use crate::domain::endpoint::Endpoint;
+use jiff::Timestamp;
 use std::cmp::Reverse;
 
 /// Printers that never answered anything, in all.
@@ -48,15 +49,18 @@ impl Registry {
         self.claimed.len() >= MAX_CLAIMED || there.count() >= MAX_CLAIMED_AT
     }
 
-    /// It waits until it answers.
-    pub(super) fn hold(&mut self, n: u64, effects: &mut Vec<Effect>) {
+    /// It waits until it answers; it is asked again now and then.
+    pub(super) fn hold(&mut self, n: u64, now: Timestamp, effects: &mut Vec<Effect>) {
         let Some(mut q) = self.leave_quarantine(n) else { return };
         let key = q.endpoints.first().map(|e| e.key.clone()).unwrap_or_default();
         q.contested = None;
         q.silent = true;
+        let first = q.silent_since.replace(now).is_none();
         self.quarantine.insert(n, q);
         self.index_waiting(n);
-        self.refuse(&key, "it answers nothing, and the gateway knows enough such printers", effects);
+        if first {
+            self.refuse(&key, "it answers nothing, and the gateway knows enough such printers", effects);
+        }
     }
 
     /// The place that a device at this endpoint gets; nothing where there is none for it.

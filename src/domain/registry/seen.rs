@@ -1,8 +1,8 @@
 //! What discovery sources say: which device an announcement belongs to, before anybody is asked.
 
 use super::joins::Because;
-use super::printer::{MAX_ENDPOINTS, Printer};
-use super::quarantine::{Quarantined, instance, is_neighbour, is_own_claim, see};
+use super::printer::{KnownEndpoint, MAX_ENDPOINTS, Printer};
+use super::quarantine::{Quarantined, instance, is_neighbour, is_own_claim, see, shares_address};
 use super::{Effect, MAX_KEY_BYTES, Owner, Registry};
 use crate::domain::endpoint::EndpointKind;
 use crate::domain::identity::{self, Facts, Reason, Verdict, compare};
@@ -11,8 +11,8 @@ use crate::domain::sighting::Sighting;
 use crate::domain::state::Source;
 use jiff::{SignedDuration, Timestamp};
 
-/// A device that was silent is asked again at a sighting after this time.
-const ASK_AGAIN: SignedDuration = SignedDuration::from_mins(15);
+/// A device that was silent is asked again after this time.
+pub(super) const ASK_AGAIN: SignedDuration = SignedDuration::from_mins(15);
 
 /// What a sighting under the key of a known printer says.
 enum Again {
@@ -59,6 +59,8 @@ impl Registry {
                 }
                 again => {
                     let Some(printer) = self.printers.get_mut(&id) else { return };
+                    let here = |e: &&KnownEndpoint| e.key == s.key;
+                    let before = printer.endpoints.iter().find(here).map(|e| e.endpoint.clone());
                     let mut changed = printer.see(&s, now);
                     match again {
                         Again::Same => changed |= printer.take(&s.evidence, false, now),
@@ -76,6 +78,9 @@ impl Registry {
                         self.index_printer(&id);
                         effects.push(Effect::Changed(id.clone()));
                         self.merge_twins(&id, now, effects);
+                    }
+                    if before.is_some_and(|before| !shares_address(&before, &s.endpoint)) {
+                        self.verify_elsewhere(&id, &[s.endpoint], effects);
                     }
                     return;
                 }
@@ -266,6 +271,7 @@ impl Registry {
         see(&mut q.endpoints, s, now);
         self.owners.insert(s.key.clone(), Owner::Quarantined(n));
         self.index_waiting(n);
+        self.wake(n, true, now, effects);
         true
     }
 

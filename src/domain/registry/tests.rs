@@ -1,5 +1,7 @@
 //! The registry: single rules by example, the invariants on random histories of a small office.
 
+mod agents;
+mod asking;
 mod doubts;
 mod model;
 mod parting;

@@ -178,6 +178,7 @@ impl HubState {
         self.ipp.schedule.remove(id);
         self.snmp.schedule.remove(id);
         self.tried.remove(id);
+        self.tried_agents.remove(id);
         self.checks.remove(id);
         self.dirty.remove(id);
         self.stale_shadows.remove(id);

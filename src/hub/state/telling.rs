@@ -154,7 +154,7 @@ fn view_of(settings: &HubSettings, registry: &Registry, printer: &Printer, state
     let is_way = |e: &&KnownEndpoint| {
         e.endpoint.kind.is_raw() || (e.endpoint.kind.is_ipp() && !registry.is_print_place(&e.endpoint))
     };
-    let ways = printer.preferred().into_iter().filter(is_way);
+    let ways = printer.preferred().into_iter().filter(is_way).filter(|e| !printer.is_left(e));
     let make_and_model = [&printer.evidence.make, &printer.evidence.model];
     PrinterView {
         id: printer.id.clone(),

@@ -358,3 +358,80 @@ fn two_thousand_printers_are_looked_up_not_searched() {
     assert!(r.printers().all(|p| p.endpoints.len() == 4));
     r.check().unwrap();
 }
+
+/// What is found only where an agent is: the agent, and the print ports that it lists.
+fn listed(ip: u8, said: &Evidence) -> [Sighting; 2] {
+    let address = format!("10.0.0.{ip}");
+    let key = format!("snmp:{address}/appsocket:9100");
+    let raw = print_port(&key, EndpointKind::AppSocket, &address, ip, 9100, "");
+    [agent(ip, said.clone()), Sighting { evidence: said.clone(), ..raw }]
+}
+
+#[test]
+fn printers_known_by_their_agents_alone_that_swap_addresses_swap_their_print_ports() {
+    let mut r = Registry::default();
+    let said = [of(Some("AAA111"), "001122000001"), of(Some("BBB222"), "001122000002")];
+    for (ip, said) in [(1, &said[0]), (2, &said[1])] {
+        listed(ip, said).iter().for_each(|s| drop(r.apply(found(s), at(0))));
+    }
+    let ids = ["snmp:10.0.0.1", "snmp:10.0.0.2"].map(|key| r.owner(key).unwrap().clone());
+    assert_ne!(ids[0], ids[1]);
+    // The first one is polled, and the second one answers: it is asked whether it is still where it was, too.
+    let effects = r.apply(over_snmp(&ids[0], "snmp:10.0.0.1", said[1].clone()), at(100));
+    let asked = |e: &Effect| matches!(e, Effect::Probe { key, .. } if key == "snmp:10.0.0.2");
+    assert!(effects.iter().any(asked), "{effects:?}");
+    assert_eq!(r.owner("snmp:10.0.0.1/appsocket:9100"), Some(&ids[1]));
+    r.apply(answered("snmp:10.0.0.2", said[0].clone()), at(101));
+    for (ip, id) in [(1, &ids[1]), (2, &ids[0])] {
+        for key in [format!("snmp:10.0.0.{ip}"), format!("snmp:10.0.0.{ip}/appsocket:9100")] {
+            assert_eq!(r.owner(&key), Some(id), "{key}");
+        }
+    }
+    assert_eq!(r.printers().map(|p| p.endpoints.len()).collect::<Vec<_>>(), [2, 2]);
+    // Each is there, and nothing more is asked.
+    for (ip, id, said) in [(2, &ids[0], &said[0]), (1, &ids[1], &said[1])] {
+        let effects = r.apply(over_snmp(id, &format!("snmp:10.0.0.{ip}"), said.clone()), at(102));
+        assert!(!effects.iter().any(|e| matches!(e, Effect::Probe { .. })), "{effects:?}");
+    }
+}
+
+#[test]
+fn a_printer_announced_at_another_address_leaves_what_an_agent_listed_where_it_was() {
+    let (mut r, a, b, first, second) = two();
+    let said = [of(Some("AAA111"), "001122000001"), of(Some("BBB222"), "001122000002")];
+    for (ip, said) in [(1, &said[0]), (2, &said[1])] {
+        listed(ip, said).iter().for_each(|s| drop(r.apply(found(s), at(10))));
+    }
+    assert_eq!(r.owner("snmp:10.0.0.1/appsocket:9100"), Some(&first));
+    let at_address = |s: &Sighting, ip| Sighting {
+        endpoint: Endpoint { addresses: vec![IpAddr::V4(Ipv4Addr::new(10, 0, 0, ip))], ..s.endpoint.clone() },
+        ..s.clone()
+    };
+    let mut asked = Vec::new();
+    for (s, ip) in [(&a, 2), (&b, 1)] {
+        asked.extend(r.apply(found(&at_address(s, ip)), at(2000)).into_iter().filter_map(|e| match e {
+            Effect::Probe { key, .. } => Some(key),
+            _ => None,
+        }));
+    }
+    assert_eq!(asked, ["snmp:10.0.0.1", "snmp:10.0.0.2"]);
+    r.apply(answered("snmp:10.0.0.1", said[1].clone()), at(2001));
+    r.apply(answered("snmp:10.0.0.2", said[0].clone()), at(2001));
+    for (ip, id) in [(1, &second), (2, &first)] {
+        assert_eq!(r.owner(&format!("snmp:10.0.0.{ip}/appsocket:9100")), Some(id));
+    }
+    assert_eq!((r.owner(&a.key), r.owner(&b.key)), (Some(&first), Some(&second)));
+    // One that left nothing but an empty place: what was listed there works no more.
+    let mut r = Registry::default();
+    for s in listed(1, &said[0]).iter().chain(&listed(3, &said[0])) {
+        r.apply(found(s), at(0));
+    }
+    let id = r.owner("snmp:10.0.0.3").unwrap().clone();
+    r.apply(Event::ProbeFailed { key: "snmp:10.0.0.1".into() }, at(1));
+    let printer = r.get(&id).unwrap();
+    let failing = |ip: u8| {
+        let there = |e: &&KnownEndpoint| e.key.starts_with(&format!("snmp:10.0.0.{ip}"));
+        printer.endpoints.iter().filter(there).filter(|e| e.failing_since.is_some()).count()
+    };
+    assert_eq!((failing(1), failing(3)), (2, 0));
+}
