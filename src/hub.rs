@@ -142,8 +142,11 @@ pub struct Desired {
     pub version: u64,
     /// The delta's time, seconds since 1970.
     pub timestamp: i64,
-    /// Why it was not obeyed.
+    /// Why `approved` was not obeyed.
     pub refused: Option<String>,
+    /// Whether it desired a name, which the configuration gives.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub name: bool,
 }
 
 /// Why a printer is no more.

@@ -17,32 +17,49 @@ use common::mqtt::Message;
 use common::packets::{self, Announced, Wire};
 use common::printer::{IppEvePrinter, Options};
 use common::process::{self, Process};
-use common::{START, free_port, netns};
+use common::{START, free_port, netns, try_until, wait_until};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 use support::{Cloud, LONG, THING, mdns_port};
 
 /// A gateway with its nucleus and what the cloud sees of it.
 struct Site {
     // Dropped in this order: the gateway first.
     gateway: Gateway,
-    _nucleus: Nucleus,
+    nucleus: Nucleus,
     cloud: Cloud,
 }
 
 impl Site {
     fn start(directory: &Path, discovery: Value) -> Site {
-        let configuration = json!({
-            "discovery": discovery,
-            "poll": {"idleSeconds": 5, "busySeconds": 1},
-            "spool": {"reserveBytes": 0},
-        });
+        Site::with(directory, json!({ "discovery": discovery }))
+    }
+
+    fn with(directory: &Path, mut configuration: Value) -> Site {
+        configuration["poll"] = json!({"idleSeconds": 5, "busySeconds": 1});
+        configuration["spool"] = json!({"reserveBytes": 0});
         let nucleus = Nucleus::start_with(&directory.join("nucleus"), &configuration, &["--thing", THING]);
         let cloud = Cloud::start(nucleus.mqtt_port());
         let gateway = Gateway::start(&[], &nucleus.env(), &directory.join("gateway"));
-        Site { gateway, _nucleus: nucleus, cloud }
+        Site { gateway, nucleus, cloud }
+    }
+
+    /// What `printgate status` says.
+    fn status(&self) -> Option<Value> {
+        let output = printgate(&["status", "--json"], &[]).current_dir(self.gateway.directory()).output().unwrap();
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
+    /// What it says of mDNS when that is as wanted.
+    #[track_caller]
+    fn mdns(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        wait_until(LONG * 2, what, || {
+            self.status().map(|mut status| status["discovery"]["mdns"].take()).filter(&wanted)
+        })
     }
 
     /// Waits until so many printers have a shadow; their ids.
@@ -218,9 +235,186 @@ fn a_printer_with_link_local_addresses_on_two_interfaces_is_reached_over_either(
     });
 }
 
+/// The gateway starts before its network does, and later the interface is taken out and put in again: the search is begun
+/// anew each time, and whoever is there is found.
+#[test]
+fn the_search_begins_anew_when_the_network_comes() {
+    netns::inside("the_search_begins_anew_when_the_network_comes", || {
+        let directory = tempfile::tempdir().unwrap();
+        let avahi = Avahi::start();
+        let options = || Options { port: free_port(), ..Options::default() };
+        // Nothing but loopback is left.
+        netns::unplug();
+        let internet = format!("{}/32", netns::INTERNET);
+        process::run(Command::new("ip").args(["address", "delete", &internet, "dev", "lo"]));
+        let site = Site::start(directory.path(), json!({}));
+        site.mdns("a search that failed", |mdns| mdns["health"] == "failed" && mdns["failure"].is_string());
+        assert_eq!(site.cloud.shadows(), BTreeSet::new());
+        netns::plug();
+        // It registers once, and not again when avahi had to begin anew.
+        let _desk = IppEvePrinter::start_with(&avahi, "Front Desk", options());
+        let desk = site.cloud.printer_within(LONG * 2, "Front Desk");
+        site.cloud.wait_status_of_printer(&desk, |status| status["online"] == true);
+
+        netns::unplug();
+        site.cloud.watch().wait_until(LONG * 2, "the printer offline", |messages| {
+            last_status(messages, &desk).filter(|status| status["online"] == false)
+        });
+        site.mdns("another search that failed", |mdns| mdns["health"] == "failed");
+        netns::plug();
+        site.cloud.watch().wait_until(LONG * 2, "the printer online again", |messages| last_is_online(messages, &desk));
+        // Nobody has heard of this one before.
+        let _cellar = IppEvePrinter::start_with(&avahi, "Cellar", options());
+        let cellar = site.cloud.printer_within(LONG * 2, "Cellar");
+        assert_eq!(site.cloud.shadows(), BTreeSet::from([desk, cellar]));
+    });
+}
+
+/// As ipp-usb announces what is on the machine's USB port.
+#[test]
+fn a_printer_on_usb_is_taken_only_where_the_configuration_says_so() {
+    netns::inside("a_printer_on_usb_is_taken_only_where_the_configuration_says_so", || {
+        let directory = tempfile::tempdir().unwrap();
+        let avahi = Avahi::start();
+        let arguments = ["--no-mdns", "--address", "127.0.0.1", "--port", "60000", "--snmp-port", "none"];
+        let ports = ["--appsocket-port", "none", "--lpd-port", "none", "--profile", "office-colour"];
+        let office = Simulated::start(1, &directory.path().join("office"), &[&arguments[..], &ports].concat());
+        let printer = office.printers().remove(0);
+        let uuid = format!("UUID={}", printer["uuid"].as_str().unwrap().trim_start_matches("urn:uuid:"));
+        let txt = ["rp=ipp/print", "ty=Acme", "usb_MFG=Acme", "usb_MDL=Laser", "usb_HWID=VID_03F0&PID_1234", &uuid];
+        let wire = Wire::new(5353);
+        let announced = Announced {
+            name: b"Acme Laser (USB)",
+            kind: "_ipp",
+            subtype: None,
+            host: "office",
+            address: Ipv4Addr::LOCALHOST,
+            port: 60_000,
+            txt: packets::txt(&txt),
+            ttl: 120,
+        };
+        let site = Site::start(directory.path(), json!({}));
+        site.mdns("the search", |mdns| mdns["health"] == "searching");
+        for _ in 0..5 {
+            wire.announce(&announced);
+        }
+        let _desk = IppEvePrinter::start(&avahi, "Front Desk");
+        let desk = wait_until(LONG, "the printer on the network", || {
+            wire.announce(&announced);
+            site.cloud.shadows().first().cloned()
+        });
+        site.cloud.wait_status_of_printer(&desk, |status| status["online"] == true);
+        assert_eq!(site.cloud.printer("Front Desk"), desk);
+        assert_eq!(site.cloud.shadows(), BTreeSet::from([desk.clone()]));
+
+        site.nucleus.configure(&json!({"discovery": {"usb": true}}));
+        let both = wait_until(LONG, "the printer on USB", || {
+            wire.announce(&announced);
+            Some(site.cloud.shadows()).filter(|ids| ids.len() >= 2)
+        });
+        let usb = both.into_iter().find(|id| *id != desk).unwrap();
+        site.cloud.wait_status_of_printer(&usb, |status| status["online"] == true);
+        let reported = site.cloud.get_shadow(&usb)["state"]["reported"].clone();
+        assert_eq!((&reported["serial"], &reported["address"]), (&printer["serial"], &json!("127.0.0.1")));
+    });
+}
+
+/// Named by hand, and not there: the gateway keeps it as offline, and it stays the same when it comes.
+#[test]
+fn a_listed_printer_that_does_not_answer_is_known_as_offline() {
+    let directory = tempfile::tempdir().unwrap();
+    let office = Simulated::start(1, &directory.path().join("office"), &["--no-mdns", "--snmp-port", "none"]);
+    let printer = office.printers().remove(0);
+    let name = printer["name"].as_str().unwrap();
+    office.power(name, false);
+    let configuration = json!({
+        "discovery": {"mdns": false, "loopback": true},
+        "printers": {"list": [{"uri": printer["uri"], "name": "By the window"}]},
+    });
+    let site = Site::with(directory.path(), configuration);
+    let id = site.cloud.printer("By the window");
+    site.cloud.wait_status_of_printer(&id, |status| status["online"] == false);
+    office.power(name, true);
+    site.cloud.watch().wait_until(LONG, "the printer online", |messages| last_is_online(messages, &id));
+    site.cloud.printer_where("its serial number", |reported| reported["serial"] == printer["serial"]);
+    assert_eq!(site.cloud.shadows(), BTreeSet::from([id]));
+}
+
+/// Names are given by the configuration alone: a desired one is answered so.
+#[test]
+fn a_desired_name_is_refused_with_its_reason() {
+    let directory = tempfile::tempdir().unwrap();
+    let port = mdns_port();
+    let _office = Simulated::start(1, &directory.path().join("office"), &["--mdns-port", &port.to_string()]);
+    let mut site = Site::start(directory.path(), json!({"mdnsPort": port, "loopback": true}));
+    let id = site.ids(1).pop_first().unwrap();
+    site.nucleus.configure(&json!({"printers": {"names": {&id: "Front desk"}}}));
+    assert_eq!(site.cloud.printer("Front desk"), id);
+    let shadow = format!("$aws/things/{THING}/shadow/name/{id}/update");
+    let why = |message: &Message| message.json()["state"]["reported"]["config"]["refused"]["name"].clone();
+    let told = wait_until(LONG, "the reason", || {
+        // Again: it has just taken a new configuration, and may not listen yet.
+        site.nucleus.publish(&shadow, &json!({"state": {"desired": {"config": {"name": "Cellar"}}}}));
+        let told = || site.cloud.watch().messages().iter().map(why).find(Value::is_string);
+        try_until(Duration::from_secs(5), told)
+    });
+    assert!(told.as_str().unwrap().contains("printers.names"), "{told}");
+    assert_eq!(site.cloud.get_shadow(&id)["state"]["reported"]["name"], "Front desk");
+}
+
+/// Devices that take connections and say nothing fill all places of those who wait to be asked; a printer that is
+/// switched on meanwhile gets its place when they are gone.
+#[test]
+fn a_printer_is_adopted_though_a_flood_took_all_places() {
+    netns::inside("a_printer_is_adopted_though_a_flood_took_all_places", || {
+        let directory = tempfile::tempdir().unwrap();
+        let mdns = mdns_port();
+        let mute = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 9991)).unwrap();
+        let discovery = json!({"mdnsPort": mdns, "loopback": true});
+        let site = Site::with(directory.path(), json!({"discovery": discovery, "snmp": {"enabled": false}}));
+        site.mdns("the search", |mdns| mdns["health"] == "searching");
+        let wire = Wire::new(mdns);
+        let refused = |site: &Site| site.status().and_then(|status| status["discovery"]["refused"].as_u64());
+        let mut sent = 0_u32;
+        wait_until(LONG * 2, "sightings that are refused", || {
+            for _ in 0..200 {
+                sent = if sent == 2_600 { 1 } else { sent + 1 };
+                wire.announce(&Announced {
+                    name: format!("Fake {sent}").as_bytes(),
+                    kind: "_ipp",
+                    subtype: None,
+                    host: &format!("fake{sent}"),
+                    address: Ipv4Addr::from(u32::from(Ipv4Addr::new(127, 20, 0, 1)) + sent),
+                    port: 9991,
+                    txt: packets::txt(&["ty=Any"]),
+                    ttl: 4_500,
+                });
+            }
+            refused(&site).filter(|count| *count > 0)
+        });
+        let port = mdns.to_string();
+        let office = Simulated::start(1, &directory.path().join("office"), &["--mdns-port", &port, "--tls"]);
+        let name = office.printers()[0]["name"].to_string();
+        let count = refused(&site);
+        wait_until(LONG, "more that are refused", || (refused(&site) > count).then_some(()));
+        drop(mute);
+        // Not the cloud's view: hundreds of fakes that nobody can tell from sleeping printers wait to be told there.
+        wait_until(LONG * 3, "the real printer", || {
+            let mut command = printgate(&["printers", "--json"], &[]);
+            let output = command.current_dir(site.gateway.directory()).output().unwrap();
+            let known = String::from_utf8(output.stdout).unwrap();
+            known.contains(&name).then_some(())
+        });
+    });
+}
+
+/// The last status of a printer.
+fn last_status(messages: &[Message], id: &str) -> Option<Value> {
+    let topic = format!("printers/{THING}/{id}/status");
+    messages.iter().rfind(|message| message.topic == topic).map(Message::json)
+}
+
 /// Whether the last status of a printer says that it is online.
 fn last_is_online(messages: &[Message], id: &str) -> Option<()> {
-    let topic = format!("printers/{THING}/{id}/status");
-    let last = messages.iter().rfind(|message| message.topic == topic)?;
-    (last.json()["online"] == true).then_some(())
+    (last_status(messages, id)?["online"] == true).then_some(())
 }

@@ -27,6 +27,11 @@ const LOOKED_UP: Duration = Duration::from_secs(12);
 /// At the start: how long mDNS has to say where print ports are before IPP is spoken where nobody announced it.
 const FIRST_HEARD: Duration = Duration::from_secs(3);
 
+/// How often it is looked whether sightings were refused, to be told again.
+const REFUSED_LOOK: Duration = Duration::from_secs(15);
+/// The same when they were refused again and again.
+const REFUSED_LOOK_LONGEST: Duration = Duration::from_secs(600);
+
 /// How long a change over mDNS must last before the gateway is told.
 pub(super) const SETTLE: Duration = Duration::from_secs(1);
 
@@ -105,8 +110,10 @@ pub(super) fn start(
 ) -> Searches {
     let (told, looked_up) = watch::channel(0);
     let (named, by_hand) = mpsc::channel(16);
+    let (again, asked) = watch::channel(0);
+    tokio::spawn(tell_again(printers.clone(), again, cancel.clone()));
     tokio::spawn(count(by_hand, sightings.clone(), told));
-    tokio::spawn(named_by_hand(config.clone(), before.forgotten, named, cancel.clone()));
+    tokio::spawn(named_by_hand(config.clone(), before.forgotten, asked.clone(), named, cancel.clone()));
     let (done, visited) = watch::channel(visits::Asked::default());
     let bare: Vec<_> = config.printer_list.iter().filter(|p| p.kind == EndpointKind::Snmp).cloned().collect();
     let bare_count = bare.len() as u64;
@@ -136,7 +143,8 @@ pub(super) fn start(
     }
     let (seen, mdns) = watch::channel(None);
     if config.mdns {
-        let around = Around { settle, snmp: snmp.cloned(), printers: printers.clone(), places: places.clone() };
+        let (snmp, printers, places) = (snmp.cloned(), printers.clone(), places.clone());
+        let around = Around { settle, snmp, printers, places, asked };
         tokio::spawn(browse(config.clone(), around, sightings.clone(), seen, cancel.clone()));
     }
     let listed = config.printer_list.len() as u64;
@@ -184,10 +192,29 @@ async fn count(
     }
 }
 
+/// Asks the sources that tell changes alone to tell all again, as long as sightings are refused: under a flood there may
+/// be no room for a printer when it is heard first.
+async fn tell_again(printers: Printers, again: watch::Sender<u64>, cancel: CancellationToken) {
+    let (mut pause, mut before) = (REFUSED_LOOK, printers.overview().refused);
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        let refused = printers.overview().refused;
+        pause = if refused == before { REFUSED_LOOK } else { (pause * 2).min(REFUSED_LOOK_LONGEST) };
+        if refused != before {
+            before = refused;
+            again.send_replace(refused);
+        }
+    }
+}
+
 /// Reports the printers of the configuration's list, and takes back those that are no longer in it.
 async fn named_by_hand(
     config: Config,
     forgotten: Vec<String>,
+    asked: watch::Receiver<u64>,
     sightings: mpsc::Sender<DiscoveryEvent>,
     cancel: CancellationToken,
 ) {
@@ -199,7 +226,7 @@ async fn named_by_hand(
             }
         }
         if !list.is_empty() {
-            listed::run(list, || policy(&config), sightings.clone()).await;
+            listed::run(list, || policy(&config), asked, sightings.clone()).await;
         }
     };
     tokio::select! {
@@ -218,6 +245,8 @@ struct Around {
     printers: Printers,
     /// Where no IPP is spoken.
     places: PrintPlaces,
+    /// All is told again when this changes.
+    asked: watch::Receiver<u64>,
 }
 
 /// Runs mDNS, anew whenever the machine's networks are others: a gateway may start before its network does. What the one
@@ -229,7 +258,7 @@ async fn browse(
     seen: watch::Sender<Option<Browsing>>,
     cancel: CancellationToken,
 ) {
-    let Around { settle, snmp, printers, places } = around;
+    let Around { settle, snmp, printers, places, asked } = around;
     let mut reported = Reported::default();
     let mut held = None;
     loop {
@@ -248,7 +277,7 @@ async fn browse(
                 }
             }
         };
-        let mdns = Mdns::new(options).telling(places.clone());
+        let mdns = Mdns::new(options).telling(places.clone()).asked_by(asked.clone());
         let (found, heard) = mpsc::channel(16);
         let allowed = || self::policy(&config);
         let (hints, port) = (mdns.hints(), config.snmp.port);

@@ -78,7 +78,8 @@ impl Uplink {
     /// `update/delta` came.
     pub(super) fn desired(&mut self, printer: &str, payload: &[u8]) {
         let (Ok(printer), Some(delta)) = (PrinterId::new(printer), ShadowDelta::parse(payload)) else { return };
-        if delta.approved.is_some() && self.parts.desired.try_send((printer, delta)).is_err() {
+        let wanted = delta.approved.is_some() || delta.name;
+        if wanted && self.parts.desired.try_send((printer, delta)).is_err() {
             tracing::warn!("what a shadow desires was dropped: too much at once; it will be asked for again");
         }
     }

@@ -7,6 +7,7 @@
 mod common;
 mod gateway;
 mod hostile;
+mod loss;
 mod office;
 mod wire;
 

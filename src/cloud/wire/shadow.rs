@@ -69,6 +69,8 @@ pub struct ShadowDelta {
     pub timestamp: i64,
     /// Desired `config.approved`; an error for what is neither true nor false.
     pub approved: Option<Result<bool, NotBoolean>>,
+    /// Whether `config.name` is desired, which is not obeyed.
+    pub name: bool,
 }
 
 /// A desired value that is neither `true` nor `false`.
@@ -84,6 +86,7 @@ impl ShadowDelta {
             version: value.get("version").and_then(Value::as_u64)?,
             timestamp: value.get("timestamp").and_then(Value::as_i64).unwrap_or(0),
             approved: approved.map(|value| value.as_bool().ok_or(NotBoolean)),
+            name: value.pointer("/state/config/name").is_some(),
         })
     }
 }
@@ -133,11 +136,12 @@ mod tests {
     fn of_a_delta_only_what_is_obeyed_is_read() {
         let read = |text: &str| ShadowDelta::parse(text.as_bytes());
         let whole = r#"{"version":7,"timestamp":1800000000,"state":{"config":{"approved":true,"name":"x"},"y":1}}"#;
-        assert_eq!(read(whole), Some(ShadowDelta { version: 7, timestamp: 1_800_000_000, approved: Some(Ok(true)) }));
+        let (timestamp, approved) = (1_800_000_000, Some(Ok(true)));
+        assert_eq!(read(whole), Some(ShadowDelta { version: 7, timestamp, approved, name: true }));
         let wrong = r#"{"version":8,"state":{"config":{"approved":"yes"}}}"#;
         assert_eq!(read(wrong).unwrap().approved, Some(Err(NotBoolean)));
         for other in [r#"{"version":8,"state":{"config":1}}"#, r#"{"version":8}"#] {
-            assert_eq!(read(other), Some(ShadowDelta { version: 8, timestamp: 0, approved: None }));
+            assert_eq!(read(other), Some(ShadowDelta { version: 8, timestamp: 0, approved: None, name: false }));
         }
         for bad in ["", "[]", r#"{"version":-1}"#, r#"{"state":{"config":{"approved":true}}}"#] {
             assert_eq!(read(bad), None, "{bad}");

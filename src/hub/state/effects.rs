@@ -5,7 +5,8 @@
 //!
 //! Desired `config.approved` counts under `printers.adopt: "approve"`: `true` adopts, `false` takes back to pending. What
 //! is older than the last one taken, by version and time, is dropped (a shadow that was deleted counts its versions anew). What cannot be obeyed
-//! is reported in `config.refused` with the reason; so is `false` under `auto`, where `printers.ignore` is the way.
+//! is reported in `config.refused` with the reason; so is `false` under `auto`, where `printers.ignore` is the way, and a
+//! desired `config.name`, for which `printers.names` is.
 
 use super::{Entry, HubState};
 use crate::cloud::wire::ShadowDelta;
@@ -141,20 +142,25 @@ impl HubState {
     pub(super) fn desired(&mut self, id: PrinterId, delta: &ShadowDelta, now: Timestamp) {
         let known = self.registry.get(&id).is_some_and(|printer| printer.id == id);
         let Some(entry) = self.printers.get_mut(&id).filter(|_| known) else { return };
-        let Some(approved) = delta.approved else { return };
+        if delta.approved.is_none() && !delta.name {
+            return;
+        }
         let last = &entry.desired;
         if delta.version < last.version && delta.timestamp <= last.timestamp {
             tracing::debug!(printer = %id, version = delta.version, "an older desired state is dropped");
             return;
         }
         let before = entry.desired.clone();
-        entry.desired = Desired { version: delta.version, timestamp: delta.timestamp, refused: None };
+        let ShadowDelta { version, timestamp, approved, name } = *delta;
+        entry.desired = Desired { version, timestamp, refused: None, name };
         let refused = match approved {
-            Err(_) => Some("must be true or false"),
-            Ok(false) if self.settings.rules.adoption == Adoption::Auto => {
+            // Not desired, or as it is.
+            None => None,
+            Some(Err(_)) => Some("must be true or false"),
+            Some(Ok(false)) if self.settings.rules.adoption == Adoption::Auto => {
                 Some("printers.adopt is auto: put the printer into printers.ignore of the configuration")
             }
-            Ok(approved) => {
+            Some(Ok(approved)) => {
                 self.tell_registry(Event::Approved { id: id.clone(), approved }, now);
                 let obeyed = self.is_pending(&id) != approved;
                 (!obeyed).then_some("the configuration decides otherwise; see printers.approved and printers.adopt")

@@ -11,7 +11,7 @@ use crate::domain::state::{PrinterState, ReportContext, reported};
 use crate::hub::view::PARKED_MAX;
 use crate::hub::{Desired, Gone, HubOutput, Overview, PollRequest, PrinterRow, PrinterView};
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -186,8 +186,12 @@ fn with_standing(mut document: Value, printer: &Printer, desired: &Desired, name
         fields.extend([("status".to_owned(), json!("pending")), ("online".to_owned(), json!(false))]);
     }
     let mut config = json!({ "approved": approved });
-    if let (Some(refused), Value::Object(config)) = (&desired.refused, &mut config) {
-        config.insert("refused".into(), json!({ "approved": refused }));
+    let name = desired.name.then_some("names are given by the configuration: printers.names");
+    let refused = [("approved", desired.refused.as_deref()), ("name", name)];
+    let refused: Map<String, Value> =
+        refused.into_iter().filter_map(|(key, why)| Some((key.to_owned(), why?.into()))).collect();
+    if let (false, Value::Object(config)) = (refused.is_empty(), &mut config) {
+        config.insert("refused".into(), refused.into());
     }
     fields.extend([("approved".to_owned(), json!(approved)), ("config".to_owned(), config)]);
     document

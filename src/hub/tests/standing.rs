@@ -10,7 +10,7 @@ fn approving() -> HubSettings {
 }
 
 fn delta(version: u64, approved: Result<bool, NotBoolean>) -> ShadowDelta {
-    ShadowDelta { version, timestamp: 1_800_000_000 + version as i64, approved: Some(approved) }
+    ShadowDelta { version, timestamp: 1_800_000_000 + version as i64, approved: Some(approved), name: false }
 }
 
 /// One printer, found and asked who it is.
@@ -101,10 +101,16 @@ fn a_shadow_approves_and_takes_back_and_older_wishes_are_dropped() {
     let output = state.take_output();
     assert_eq!(output.shadows[0].1["config"]["refused"]["approved"], "must be true or false");
     // A shadow that was deleted counts anew.
-    let anew = ShadowDelta { version: 1, timestamp: 1_900_000_000, approved: Some(Ok(true)) };
+    let anew = ShadowDelta { version: 1, timestamp: 1_900_000_000, approved: Some(Ok(true)), name: false };
     state.apply(HubEvent::Desired { id: id.clone(), delta: anew }, base());
     assert_eq!(view(&mut state).standing, Standing::Adopted);
     assert_eq!(state.take_output().shadows[0].1["config"], serde_json::json!({"approved": true}));
+    // A name is the configuration's to give.
+    let named = ShadowDelta { version: 2, timestamp: 1_900_000_000, approved: None, name: true };
+    state.apply(HubEvent::Desired { id: id.clone(), delta: named }, base());
+    let why = "names are given by the configuration: printers.names";
+    let config = serde_json::json!({"approved": true, "refused": {"name": why}});
+    assert_eq!(state.take_output().shadows[0].1["config"], config);
 }
 
 #[test]
