@@ -286,6 +286,7 @@ impl Registry {
                 }
                 super::conclude::Found::Moved(..) if self.is_disowned(q) => self.disown(n, now, effects),
                 super::conclude::Found::Moved(..) if !Facts::of(&q.answered).has_keys() => self.silence(n, id, now),
+                super::conclude::Found::Moved(known, ..) => self.refute(n, known, now, effects),
                 _ => self.adopt(n, now, effects),
             }
         }
@@ -343,6 +344,15 @@ impl Registry {
             q.disowned = true;
         }
         self.index_waiting(n);
+        self.conclude(n, now, effects);
+    }
+
+    /// It is not this printer; it may be another one with a key of it.
+    fn refute(&mut self, n: u64, printer: PrinterId, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.leave_contest(n);
+        if let Some(q) = self.quarantine.get_mut(&n) {
+            q.refuted.insert(printer);
+        }
         self.conclude(n, now, effects);
     }
 
