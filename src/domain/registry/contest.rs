@@ -158,14 +158,12 @@ impl Registry {
                 !heard || self.holder_of(&said, Some(id)).is_some()
             }
             Verdict::Disputed(_) => true,
-            // Some devices make a new UUID at each start. Where more is known of it, it has to say that too; and what was
-            // announced there comes from the device that is meant.
+            // Some devices make a new UUID at each start. What announces itself announces the new one first; of what is only
+            // listed, its place has to do, where nothing more is known of it.
             Verdict::Different(Reason::Uuid) => {
-                let announced = Facts::of(&endpoint.announced).uuids;
-                let listed = endpoint.key.starts_with("list:") && announced.is_empty();
-                let meant = listed || !announced.is_disjoint(&said.uuids);
+                let listed = endpoint.key.starts_with("list:") && Facts::of(&endpoint.announced).uuids.is_empty();
                 let more = [&known, &said].iter().any(|f| !f.serials.is_empty() || !f.macs.is_empty());
-                !meant || more || self.holder_of(&said, Some(id)).is_some()
+                !listed || more || self.holder_of(&said, Some(id)).is_some()
             }
             // Announced and answered models are often spelled differently: a model alone parts nothing.
             Verdict::Different(Reason::Model) => false,

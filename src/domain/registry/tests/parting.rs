@@ -321,3 +321,15 @@ fn what_is_not_the_one_printer_with_a_key_of_it_may_be_the_other() {
     r.apply(Event::PollFailed { id: first.clone() }, at(703));
     assert_eq!((r.owner(&moved.key), r.printers().count()), (Some(&first), 2));
 }
+
+#[test]
+fn who_is_announced_at_a_place_that_changed_hands_comes_back_as_itself() {
+    let mut r = Registry::default();
+    let s = sighting("A", Ipp, "a.local", 1, evidence(None, Some(uuid(1))));
+    // Another device has the address when it is asked, and none but its UUID.
+    let other = adopt(&mut r, &s, evidence(None, Some(uuid(4))), at(0));
+    r.apply(polled(&other, &s.key, evidence(None, Some(uuid(1)))), at(700));
+    r.apply(answered(&s.key, evidence(None, Some(uuid(1)))), at(701));
+    assert!(r.owner(&s.key).is_some_and(|id| *id != other));
+    assert_eq!(r.get(&other).unwrap().evidence.uuid, Some(uuid(4)));
+}
