@@ -61,6 +61,7 @@ impl Registry {
         } else {
             // Another one than the one that answered before: who is there now counts.
             q.answered = who.evidence.clone();
+            q.refuted.clear();
             q.endpoints.iter_mut().for_each(|e| (e.answered, e.told) = (None, None));
         }
         q.answered_at = Some(now);
@@ -167,12 +168,17 @@ impl Registry {
         if let Some((.., found)) = best {
             return found;
         }
-        self.find_by_place(q, &facts)
+        match self.find_by_place(q, &facts) {
+            Found::Certain(id, ..) | Found::Moved(id, ..) | Found::Beside(id, _) if q.refuted.contains(&id) => {
+                Found::Nobody
+            }
+            found => found,
+        }
     }
 
     /// Whether a quarantined device is this printer by a strong key, and whether without doubt.
     fn is_known_as(&self, printer: &Printer, q: &Quarantined, facts: &Facts) -> Option<(bool, Reason)> {
-        if self.is_split_device(&printer.id, q) {
+        if self.is_split_device(&printer.id, q) || q.refuted.contains(&printer.id) {
             return None;
         }
         let together = overlaps(&printer.endpoints, &q.endpoints);

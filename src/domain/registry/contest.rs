@@ -158,16 +158,13 @@ impl Registry {
                 !heard || self.holder_of(&said, Some(id)).is_some()
             }
             Verdict::Disputed(_) => true,
-            // Some devices make a new UUID at each start. Where more is known of it, it has to say that too; and what was
-            // announced there comes from the device that is meant.
+            // Some devices make a new UUID at each start. What announces itself announces the new one first; of what is only
+            // listed, its place has to do, where nothing more is known of it.
             Verdict::Different(Reason::Uuid) => {
-                let announced = Facts::of(&endpoint.announced).uuids;
-                let listed = endpoint.key.starts_with("list:") && announced.is_empty();
-                let meant = listed || !announced.is_disjoint(&said.uuids);
+                let listed = endpoint.key.starts_with("list:") && Facts::of(&endpoint.announced).uuids.is_empty();
                 let more = [&known, &said].iter().any(|f| !f.serials.is_empty() || !f.macs.is_empty());
-                let other = identity::products_differ(&printer.evidence, answered)
-                    && identity::products_differ(&endpoint.announced, answered);
-                !meant || more || other || self.holder_of(&said, Some(id)).is_some()
+                let other = identity::products_differ(&printer.evidence, answered);
+                !listed || more || other || self.holder_of(&said, Some(id)).is_some()
             }
             // Announced and answered models are often spelled differently: a model alone parts nothing.
             Verdict::Different(Reason::Model) => false,
@@ -294,6 +291,7 @@ impl Registry {
                 }
                 super::conclude::Found::Moved(..) if self.is_disowned(q) => self.disown(n, now, effects),
                 super::conclude::Found::Moved(..) if !Facts::of(&q.answered).has_keys() => self.silence(n, id, now),
+                super::conclude::Found::Moved(known, ..) => self.refute(n, known, now, effects),
                 _ => self.adopt(n, now, effects),
             }
         }
@@ -351,6 +349,15 @@ impl Registry {
             q.disowned = true;
         }
         self.index_waiting(n);
+        self.conclude(n, now, effects);
+    }
+
+    /// It is not this printer; it may be another one with a key of it.
+    fn refute(&mut self, n: u64, printer: PrinterId, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.leave_contest(n);
+        if let Some(q) = self.quarantine.get_mut(&n) {
+            q.refuted.insert(printer);
+        }
         self.conclude(n, now, effects);
     }
 

@@ -29,6 +29,8 @@ pub(super) struct Quarantined {
     pub(super) asked: BTreeSet<String>,
     /// The printer that it may be, while that one is checked.
     pub(super) contested: Option<Contest>,
+    /// Printers that it may have been, and that turned out to be others.
+    pub(super) refuted: BTreeSet<PrinterId>,
     /// It may have no id: an administrator ignores or retired it. It stays here so that it is not asked again.
     pub(super) parked: bool,
     /// It answered nothing, and the printer that it says it is answers elsewhere: an old announcement of that one, or
@@ -66,6 +68,7 @@ impl Quarantined {
             location,
             asked,
             contested: None,
+            refuted: BTreeSet::new(),
             parked: false,
             silent: false,
             silent_since: None,

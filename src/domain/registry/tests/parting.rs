@@ -302,3 +302,34 @@ fn a_host_name_at_a_place_that_changed_hands_outranks_no_key() {
     assert_eq!(adopt(&mut r, &a, told("001ba9000001"), at(2100)), first);
     assert_eq!(r.printers().count(), 2);
 }
+
+#[test]
+fn what_is_not_the_one_printer_with_a_key_of_it_may_be_the_other() {
+    let card = || Evidence { macs: vec!["001ba9000001".into()], ..evidence(None, None) };
+    let mut r = Registry::default();
+    let a = sighting("A", Ipp, "a.local", 1, Evidence::default());
+    let first = adopt(&mut r, &a, card(), at(0));
+    let b = sighting("B", Ipp, "b.local", 2, Evidence::default());
+    let clone = adopt(&mut r, &b, evidence(None, Some(uuid(1))), at(1));
+    // The first one moved, and shows the UUID that the other has too.
+    let moved = sighting("C", Ipp, "c.local", 3, Evidence::default());
+    r.apply(found(&moved), at(700));
+    let all = Evidence { uuid: Some(uuid(1)), ..card() };
+    assert_eq!(r.apply(answered(&moved.key, all), at(701)), [Effect::CheckNow(clone.clone())]);
+    let effects = r.apply(polled(&clone, &b.key, evidence(None, Some(uuid(1)))), at(702));
+    assert_eq!(effects, [Effect::CheckNow(first.clone())]);
+    r.apply(Event::PollFailed { id: first.clone() }, at(703));
+    assert_eq!((r.owner(&moved.key), r.printers().count()), (Some(&first), 2));
+}
+
+#[test]
+fn who_is_announced_at_a_place_that_changed_hands_comes_back_as_itself() {
+    let mut r = Registry::default();
+    let s = sighting("A", Ipp, "a.local", 1, evidence(None, Some(uuid(1))));
+    // Another device has the address when it is asked, and none but its UUID.
+    let other = adopt(&mut r, &s, evidence(None, Some(uuid(4))), at(0));
+    r.apply(polled(&other, &s.key, evidence(None, Some(uuid(1)))), at(700));
+    r.apply(answered(&s.key, evidence(None, Some(uuid(1)))), at(701));
+    assert!(r.owner(&s.key).is_some_and(|id| *id != other));
+    assert_eq!(r.get(&other).unwrap().evidence.uuid, Some(uuid(4)));
+}

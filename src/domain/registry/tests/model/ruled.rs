@@ -167,7 +167,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(config(16))]
+    #![proptest_config(config(8))]
 
     #[test]
     fn an_administrator_may_rule_and_take_it_back(
