@@ -108,6 +108,8 @@ pub struct HubState {
     /// When silent devices were last asked again.
     asked_again: Option<Timestamp>,
     to_start: Vec<PollRequest>,
+    /// Printers as they were stored, until the first tick.
+    restored: Vec<PrinterId>,
     /// Printers of which something durable changed.
     dirty: BTreeSet<PrinterId>,
     /// Printers whose shadow document may have changed; after a start, all of them: a new version may say more.
@@ -229,6 +231,7 @@ impl HubState {
             tried_agents: BTreeMap::new(),
             asked_again: None,
             to_start: Vec::new(),
+            restored: stale_views.iter().cloned().collect(),
             dirty: BTreeSet::new(),
             stale_shadows: stale_views.clone(),
             stale_views,
@@ -299,9 +302,10 @@ impl HubState {
                 self.carry_out(effect, false, now);
             }
         }
-        // After a start, what was asked before over a protocol that is asked no more.
-        let all: Vec<PrinterId> = self.printers.keys().cloned().collect();
-        all.iter().for_each(|id| self.forget_unasked(id, now));
+        // What was asked before the start over a protocol that is asked no more.
+        for id in std::mem::take(&mut self.restored) {
+            self.forget_unasked(&id, now);
+        }
         let ids: Vec<PrinterId> =
             self.printers.iter().filter(|(_, e)| e.book.heartbeat_due(now)).map(|(id, _)| id.clone()).collect();
         for id in ids {
