@@ -191,7 +191,7 @@ pub fn check(value: &Value) -> Checked {
     let at =
         reader.section(root, "printers", &[&["allowedNetworks", "list", "credentials"], &rules::KEYS[..]].concat());
     reader.networks(&at, "allowedNetworks", &mut config.printer_networks);
-    reader.listed_printers(&at, "list", &mut config.printer_list);
+    reader.listed_printers(&at, "list", (config.loopback, &config.printer_networks), &mut config.printer_list);
     reader.printer_credentials(&at, "credentials", &mut config.printer_credentials);
     reader.rules(&at, &mut config.rules);
 

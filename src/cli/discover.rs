@@ -16,7 +16,7 @@
 //! With `--json`, one object on standard output:
 //!
 //! ```text
-//! {"complete": true,                    false after Ctrl-C
+//! {"complete": true,                    false after Ctrl-C, with exit code 1
 //!  "printers": [{
 //!    "id": "hp-7k2m9q4xwp" | null,      the id that a new gateway gives it; null with --no-probe
 //!    "name", "maker", "make", "model", "serial", "uuid", "macs": […], "location", "host", "address", "addresses": […],
@@ -181,7 +181,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     let text =
         if args.json { shown::json(&printers, &looked, args.all)? } else { shown::table(&printers, &looked, args.all) };
     super::print(&text)?;
-    Ok(Exit::Done)
+    Ok(if looked.complete { Exit::Done } else { Exit::Failed })
 }
 
 /// What to do about an error of a key that has no option, or whose option is not called so.

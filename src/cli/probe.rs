@@ -73,7 +73,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     };
     match probe(candidates, Duration::from_secs(args.timeout)).await {
         Ok(report) if args.json => print_json(&report)?,
-        Ok(report) => print!("{}", table(&report)),
+        Ok(report) => super::print(&table(&report))?,
         Err(failure) => {
             if args.json {
                 print_json(&failure)?;

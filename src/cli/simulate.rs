@@ -211,7 +211,7 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     if let Some(script) = script {
         office.run_script(script);
     }
-    show(&office, &args);
+    show(&office, &args)?;
     tokio::select! {
         _ = end.0.recv() => {}
         _ = end.1.recv() => {}
@@ -239,7 +239,7 @@ async fn control(directory: &Path, words: &[String]) -> anyhow::Result<Exit> {
     let answer = ask(directory, &command)
         .await
         .with_context(|| format!("no simulated printers answer in {}", directory.display()))?;
-    println!("{answer}");
+    super::print(&format!("{answer}\n"))?;
     match answer.get("error").and_then(|error| error.as_str()) {
         None => Ok(Exit::Done),
         Some(error) => {
@@ -342,23 +342,25 @@ fn printers(args: &Args) -> Result<Vec<PrinterSpec>, String> {
     Ok(printers)
 }
 
-fn show(office: &Office, args: &Args) {
+fn show(office: &Office, args: &Args) -> anyhow::Result<()> {
     let printers = office.printers();
     let control = office.control_socket();
     if args.json {
-        println!("{}", json!({"event": "ready", "dir": args.dir, "control": control, "printers": printers}));
-        return;
+        let ready = json!({"event": "ready", "dir": args.dir, "control": control, "printers": printers});
+        return super::print(&format!("{ready}\n"));
     }
     let mut table = Table::new(&["NAME", "URI", "UUID", "SERIAL", "FILES"]);
     for p in printers {
         table.row([p.name, p.uris.unwrap_or(p.uri), p.uuid, p.serial, p.files.display().to_string()]);
     }
-    print!("{}", table.render());
+    let mut text = table.render();
     if let Some(control) = control {
-        println!("\nFaults while it runs: printgate simulate --control {} Reception out-of-paper", args.dir.display());
-        println!("or JSON lines to {} (for example {EXAMPLE})", control.display());
+        let dir = args.dir.display();
+        text += &format!("\nFaults while it runs: printgate simulate --control {dir} Reception out-of-paper\n");
+        text += &format!("or JSON lines to {} (for example {EXAMPLE})\n", control.display());
     }
-    println!("Stop with Ctrl-C.");
+    text += "Stop with Ctrl-C.\n";
+    super::print(&text)
 }
 
 const EXAMPLE: &str = r#"{"do":"set-fault","printer":"Reception","fault":"out-of-paper"}"#;

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 /// Networks in a list.
 const MAX_NETWORKS: usize = 256;
-/// Prefix of the widest network that can be left out: as wide as can be swept.
+/// Most requests a second.
 const MAX_RATE: u64 = 100_000;
 
 /// Which networks are swept, and how.
@@ -102,12 +102,10 @@ impl Reader {
                 self.error(at.path(key), format!("must be a list of at most {MAX_NETWORKS}"));
             }
         }
-        // Places count only where every item of the list was one.
-        if self.errors.len() > before {
-            return;
-        }
-        for (place, network) in sweep.networks.iter().enumerate() {
-            if let Some(why) = why_not(network, loopback, sweep.max_addresses) {
+        let items = at.get("networks").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        for (place, item) in items.iter().enumerate().take(MAX_NETWORKS) {
+            let network = item.as_str().and_then(|text| text.parse().ok());
+            if let Some(why) = network.and_then(|network| why_not(&network, loopback, sweep.max_addresses)) {
                 self.error(format!("{}[{place}]", at.path("networks")), why);
             }
         }
@@ -181,6 +179,13 @@ mod tests {
         assert_eq!(found[0].path, "discovery.sweep.networks[0]");
         assert!(found[0].message.starts_with("10.0.0.0/8 has 16,777,214 addresses"), "{}", found[0].message);
         assert!(found[0].message.contains("a typing error?"));
+    }
+
+    #[test]
+    fn a_word_that_is_no_network_hides_no_other_error() {
+        let found = errors(json!({"networks": ["10.0.0.0/8", "hello", "224.0.0.0/24"], "exclude": [1]}));
+        let paths: Vec<&str> = found.iter().map(|finding| &finding.path["discovery.sweep.".len()..]).collect();
+        assert_eq!(paths, ["networks[1]", "exclude[0]", "networks[0]", "networks[2]"]);
     }
 
     #[test]

@@ -13,7 +13,7 @@
 
 use super::{Reader, Section};
 use crate::domain::endpoint::EndpointKind;
-use crate::domain::net::is_print_port;
+use crate::domain::net::{AddressClass, Network, classify, is_print_port};
 use crate::domain::secret::SecretRef;
 use serde_json::{Map, Value};
 use std::net::IpAddr;
@@ -59,7 +59,13 @@ pub struct PrinterCredentials {
 }
 
 impl Reader {
-    pub(super) fn listed_printers(&mut self, at: &Section<'_>, key: &str, target: &mut Vec<ListedPrinter>) {
+    pub(super) fn listed_printers(
+        &mut self,
+        at: &Section<'_>,
+        key: &str,
+        (loopback, networks): (bool, &[Network]),
+        target: &mut Vec<ListedPrinter>,
+    ) {
         let mut parsed: Vec<ListedPrinter> = Vec::new();
         for (path, fields) in self.list_entries(at, key) {
             let missing = "is missing: socket://10.0.0.9 or 10.0.0.9 for example";
@@ -72,6 +78,9 @@ impl Reader {
                     continue;
                 }
             };
+            if let Some(why) = why_never(&host, loopback, networks) {
+                self.error(format!("{path}.uri"), why);
+            }
             let name = self.entry_text(&path, &fields, "name");
             let named = name.is_some();
             let name = name.unwrap_or_else(|| host.clone());
@@ -224,6 +233,9 @@ fn is_media_type(text: &str) -> bool {
 pub(crate) fn place_of(text: &str) -> Result<(EndpointKind, String, u16, String), String> {
     let forms = "socket://HOST, lpd://HOST/QUEUE, ipp://HOST/PATH, ipps://HOST/PATH or HOST";
     let text = text.trim();
+    if text.contains('%') && text.to_ascii_lowercase().contains("fe80:") {
+        return Err("must not name an interface: mDNS finds printers at link-local addresses".into());
+    }
     if !text.contains("://") {
         let bare = text.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(text);
         if !is_host(bare) {
@@ -274,6 +286,24 @@ pub(crate) fn place_of(text: &str) -> Result<(EndpointKind, String, u16, String)
     Ok((kind, bare.to_ascii_lowercase(), port, path))
 }
 
+/// Why no printer can be asked at a host. Which networks the machine is in is not known here.
+fn why_never(host: &str, loopback: bool, networks: &[Network]) -> Option<String> {
+    let address: IpAddr = host.parse().ok()?;
+    let class = classify(address);
+    let allowed = loopback || networks.iter().any(|network| network.contains(address));
+    let what = match class {
+        AddressClass::Global | AddressClass::Private | AddressClass::Cgnat => return None,
+        AddressClass::Documentation | AddressClass::Reserved => return None,
+        AddressClass::Loopback if allowed => return None,
+        AddressClass::Loopback => "no printer's: only for simulated printers, with discovery.loopback: true",
+        AddressClass::LinkLocal => {
+            "on one link only, and changes: mDNS finds the printer there; here name its host or another address"
+        }
+        AddressClass::Multicast | AddressClass::Unspecified | AddressClass::Broadcast => "no printer's",
+    };
+    Some(format!("{address} is {class}, {what}"))
+}
+
 fn is_host(text: &str) -> bool {
     let name = (1..=253).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
@@ -321,6 +351,9 @@ mod tests {
             "ipp://h#x",
             "socket://h:70000",
             "socket://-h",
+            "fe80::1%eth0",
+            "[FE80::1%eth0]",
+            "ipp://[fe80::1%25eth0]/ipp/print",
         ] {
             assert!(place_of(bad).is_err(), "{bad}");
         }
@@ -363,6 +396,23 @@ mod tests {
             ]
         );
         assert_eq!(checked.warnings[0].path, "printers.list[2].colour");
+    }
+
+    #[test]
+    fn an_address_at_which_no_printer_can_be_is_an_error_at_once() {
+        let list = json!(["224.0.0.1", "0.0.0.0", "fe80::1", "127.0.0.1", "10.0.0.9", "8.8.8.8"]);
+        let errors = |value: Value| -> Vec<String> {
+            check(&value).config.err().into_iter().flatten().map(|e| format!("{}: {}", e.path, e.message)).collect()
+        };
+        let said = errors(json!({"printers": {"list": list}}));
+        assert_eq!(said.len(), 4, "{said:?}");
+        assert!(said[0].starts_with("printers.list[0].uri: 224.0.0.1 is a multicast address"), "{}", said[0]);
+        assert!(said[2].contains("mDNS finds the printer there"), "{}", said[2]);
+        assert!(said[3].contains("discovery.loopback: true"), "{}", said[3]);
+        let here = json!(["127.0.0.1"]);
+        assert_eq!(errors(json!({"discovery": {"loopback": true}, "printers": {"list": here}})), [""; 0]);
+        let networks = json!(["127.0.0.0/8"]);
+        assert_eq!(errors(json!({"printers": {"list": here, "allowedNetworks": networks}})), [""; 0]);
     }
 
     #[test]

@@ -29,7 +29,8 @@
 //!
 //! [`canonical`] drops what is known to identify nothing: the all-zero UUID and other repeated digits; serial numbers
 //! such as `0`, `N/A`, `XXXXXXX`, `12345678` or the model's own name, and fewer than three characters; MAC addresses of
-//! zeros, ones or for many receivers; `localhost`. A serial number without a known maker is no key. A UUID or MAC
+//! one byte throughout, for many receivers, or that somebody typed (`aabbccddeeff`, `001122334455`, `123456789abc`);
+//! `localhost`. A serial number without a known maker is no key. A UUID or MAC
 //! address that several printers have is learned to be cloned: it counts as absent elsewhere than at the place of one of
 //! them. The node of a version 1 UUID is a MAC address that joins and never parts. Makers are brought to one name
 //! (`Hewlett-Packard` and `HP` are `hp`), so that the spelling of a firmware changes nothing.
@@ -161,6 +162,22 @@ pub fn same_uuid(a: &Evidence, b: &Evidence) -> bool {
 pub fn macs_differ(a: &Evidence, b: &Evidence) -> bool {
     let (a, b) = (canonical(a).macs, canonical(b).macs);
     !a.is_empty() && !b.is_empty() && !share(&a, &b)
+}
+
+/// Whether the two can not be one product: makers that have nothing to do with each other, or models of which neither
+/// text is within the other. What is missing parts nothing. Stricter than a verdict: for what no key bears out.
+pub fn products_differ(a: &Evidence, b: &Evidence) -> bool {
+    let (a, b) = (canonical(a), canonical(b));
+    let letters = |text: &str| -> String { text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect() };
+    let makers = matches!((&a.make, &b.make), (Some(a), Some(b)) if !makers::related(a, b));
+    let models = match (&a.model, &b.model) {
+        (Some(a), Some(b)) => {
+            let (a, b) = (letters(a), letters(b));
+            !a.contains(&b) && !b.contains(&a)
+        }
+        _ => false,
+    };
+    makers || models
 }
 
 fn share(a: &[String], b: &[String]) -> bool {
@@ -306,8 +323,26 @@ pub fn canonical_mac(text: &str) -> Option<String> {
         text.trim().to_ascii_lowercase().chars().filter(|c| !matches!(c, ':' | '-' | '.' | ' ')).collect();
     let first = u8::from_str_radix(mac.get(..2)?, 16).ok()?;
     let hex = mac.len() == 12 && mac.bytes().all(|b| b.is_ascii_hexdigit());
-    let zero = mac.bytes().all(|b| b == b'0');
-    (hex && !zero && first & 1 == 0).then_some(mac)
+    (hex && first & 1 == 0 && !is_placeholder(&mac)).then_some(mac)
+}
+
+/// Whether twelve hexadecimal digits are a value that somebody typed: one byte throughout, digits or pairs of digits that
+/// count (`123456789abc`, `001122334455`, `aabbccddeeff`), or nothing behind the mark of a locally administered address.
+fn is_placeholder(mac: &str) -> bool {
+    let digits: Vec<u32> = mac.chars().filter_map(|c| c.to_digit(16)).collect();
+    let bytes: Vec<u32> = digits.chunks(2).map(|pair| pair.iter().fold(0, |byte, digit| byte * 16 + digit)).collect();
+    // 9 is followed by 0 or a, f by 0.
+    let counts = |all: &[u32]| {
+        let up = all.windows(2).all(|pair| pair[1] == (pair[0] + 1) % 16 || (pair[0] == 9 && pair[1] == 0));
+        up || all.windows(2).all(|pair| pair[0] == (pair[1] + 1) % 16)
+    };
+    let doubled = bytes.iter().all(|byte| byte / 16 == byte % 16);
+    let firsts: Vec<u32> = digits.iter().step_by(2).copied().collect();
+    let local = bytes.first().is_some_and(|byte| byte & 2 != 0);
+    bytes.windows(2).all(|pair| pair[0] == pair[1])
+        || counts(&digits)
+        || (doubled && counts(&firsts))
+        || (local && (counts(&bytes) || bytes.iter().skip(1).all(|byte| *byte == 0)))
 }
 
 /// Lower case without trailing dot, or nothing: an address, `localhost`.
@@ -396,6 +431,29 @@ mod tests {
         assert_eq!(same_device(&a, &evidence("HP", "M402", "", UUID, "")), Verdict::Same(Reason::Uuid));
         assert_eq!(same_device(&a, &evidence("HP", "M404", "", UUID, "")), Verdict::Different(Reason::Model));
         assert_eq!(same_device(&a, &evidence("HP", "M402", "", "", "")), Verdict::Open);
+    }
+
+    #[test]
+    fn mac_addresses_that_somebody_typed_are_none() {
+        for typed in [
+            "aa:bb:cc:dd:ee:ff",
+            "00:11:22:33:44:55",
+            "12:34:56:78:9a:bc",
+            "123456789012",
+            "fe:dc:ba:98:76:54",
+            "66:66:66:66:66:66",
+            "00:00:00:00:00:00",
+            "02:00:00:00:00:00",
+            "02:03:04:05:06:07",
+            "ffffffffffff",
+        ] {
+            assert_eq!(canonical_mac(typed), None, "{typed}");
+        }
+        for real in
+            ["d4:c9:ef:00:c3:a1", "00:11:22:33:44:01", "00:00:74:12:34:56", "02:00:00:00:00:01", "00:1b:a9:10:20:30"]
+        {
+            assert!(canonical_mac(real).is_some(), "{real}");
+        }
     }
 
     #[test]

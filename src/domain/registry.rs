@@ -39,9 +39,13 @@
 //!
 //! Announcements are claims: they attach an endpoint to a printer only on the same host, or a way to print without
 //! questions (AppSocket, LPD) at the one printer's address. Everything else waits for what the device itself answers,
-//! over IPP, or over SNMP at its address. What answers neither is adopted with what was announced. Strong keys get into a
-//! printer's evidence only with another key of it in the same word, as its first ones, or heard at its address within two
-//! minutes of an answer of it.
+//! over IPP, or over SNMP at its address. What answers neither is adopted with what was announced. No id is made of a UUID
+//! or MAC address that another live device has too which is certainly another one by the rest; whoever got such an id
+//! before that was known keeps it.
+//!
+//! Strong keys get into a printer's evidence only with another key of it in the same word, as its first ones, or heard at
+//! its address within two minutes of an answer of it, if both together show all that was ever answered there: a cloned
+//! UUID and the agent of another device do not. What was answered is kept with its place; see `told` and `parting`.
 //!
 //! Silence takes time where two ids are at stake: they become one after three failed polls in a row, or a failed one and
 //! ten minutes without an answer. A device without an id may be a printer that was silent over all its endpoints once. An
@@ -67,6 +71,7 @@ mod contest;
 mod index;
 mod joins;
 mod parked;
+mod parting;
 mod patience;
 mod places;
 mod printer;
@@ -77,6 +82,7 @@ mod ruling;
 mod seen;
 #[cfg(test)]
 mod tests;
+mod told;
 
 pub use joins::{Because, Doubt, Duplicate, Join, MAX_DUPLICATES, MAX_JOINS};
 pub use parked::Parked;
@@ -84,6 +90,7 @@ pub use printer::{Alias, Identity, KnownEndpoint, MAX_ALIASES, MAX_ENDPOINTS, MA
 pub use quarantine::{contradicts, is_own_agent};
 pub use room::{MAX_CLAIMED, MAX_CLAIMED_AT};
 pub use rules::{Adoption, Pinned, Rules, Selector, Split, Unwanted};
+pub use told::{MAX_TOLD, Told, ToldKey};
 
 use super::endpoint::Endpoint;
 use super::identity::Facts;
@@ -305,7 +312,7 @@ impl Registry {
             Event::Withdrawn { key } => self.withdrawn(&key, now, &mut effects),
             Event::ProbeAnswered { key, identity } => match self.owners.get(&key).cloned() {
                 Some(Owner::Quarantined(n)) => self.probe_answered(n, &key, &identity, now, &mut effects),
-                Some(Owner::Printer(id)) => self.poll_answered(&id, &key, &identity, Source::Ipp, now, &mut effects),
+                Some(Owner::Printer(id)) => self.poll_answered(&id, &key, &identity, None, now, &mut effects),
                 None => {}
             },
             Event::ProbeFailed { key } => {
@@ -315,7 +322,7 @@ impl Registry {
             }
             Event::PollAnswered { id, key, identity, over } => {
                 let said = identity.evidence.clone();
-                self.poll_answered(&id, &key, &identity, over, now, &mut effects);
+                self.poll_answered(&id, &key, &identity, Some(over), now, &mut effects);
                 self.place_works(&id, &key, now, &mut effects);
                 // An answer of another device at the old place says nothing about this one. Whether a printer still is at
                 // its place is asked over IPP, where it has that.

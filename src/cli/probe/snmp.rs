@@ -40,7 +40,7 @@ pub(super) async fn run(
     };
     match tokio::time::timeout(limit, ask(&host, port, communities)).await {
         Ok(Ok(report)) if json => print_json(&report)?,
-        Ok(Ok(report)) => print!("{}", table(&report)),
+        Ok(Ok(report)) => super::super::print(&table(&report))?,
         Ok(Err(error)) => return refuse(json, error, Exit::Failed),
         Err(_) => return refuse(json, format!("{host}: no answer within {limit:?}"), Exit::Failed),
     }

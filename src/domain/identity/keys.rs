@@ -30,6 +30,12 @@ impl Key {
         canonical_host(text).map(Self::Host)
     }
 
+    /// The serial number without its maker, of a key that is one.
+    pub fn serial(&self) -> Option<&str> {
+        let Self::Serial(text) = self else { return None };
+        text.split_once(' ').map(|(_, serial)| serial)
+    }
+
     /// Whether it identifies a device.
     pub fn is_strong(&self) -> bool {
         matches!(self, Self::Serial(_) | Self::Uuid(_) | Self::Mac(_))

@@ -1,7 +1,7 @@
 //! The registry's invariants, checked in debug builds after every event and in tests after every step.
 
 use super::printer::{MAX_ALIASES, MAX_ENDPOINTS, MAX_IDS, Printer};
-use super::{MAX_JOINS, MAX_PRINTERS, Owner, Registry};
+use super::{MAX_JOINS, MAX_PRINTERS, MAX_TOLD, Owner, Registry};
 use crate::domain::identity::{self, Reason, Verdict};
 use std::collections::BTreeMap;
 
@@ -21,6 +21,9 @@ impl Registry {
             }
             for e in &printer.endpoints {
                 keys += 1;
+                if e.told.as_ref().is_some_and(|told| told.keys.len() > MAX_TOLD) {
+                    return Err(format!("{} remembers too much", e.key));
+                }
                 if self.owners.get(&e.key) != Some(&Owner::Printer(id.clone())) {
                     return Err(format!("{} belongs to {:?}, not to {id}", e.key, self.owners.get(&e.key)));
                 }

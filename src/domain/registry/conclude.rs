@@ -5,14 +5,27 @@ use super::contest::AT_ONE_TIME;
 use super::joins::Because;
 use super::printer::{KnownEndpoint, Printer, Standing};
 use super::quarantine::{
-    Contest, Quarantined, is_beside, is_other_device, is_other_queue, is_own_agent, is_own_word, is_same_socket,
+    Contest, Quarantined, is_beside, is_other_device, is_other_queue, is_own_agent, is_own_claim, is_same_socket,
     overlaps, rank, shares_address, shares_place,
 };
 use super::{Effect, Identity, MAX_JOINS, Owner, Registry};
 use crate::domain::endpoint::Endpoint;
 use crate::domain::identity::{self, Facts, Key, Reason, Verdict, compare};
 use crate::domain::ids::PrinterId;
+use crate::domain::sighting::Evidence;
 use jiff::Timestamp;
+use std::collections::BTreeSet;
+
+/// Evidence without some of its keys.
+fn without(evidence: &Evidence, keys: &BTreeSet<Key>) -> Evidence {
+    let mut rest = evidence.clone();
+    let canonical = identity::canonical(evidence);
+    if canonical.uuid.is_some_and(|uuid| keys.contains(&Key::Uuid(uuid))) {
+        rest.uuid = None;
+    }
+    rest.macs = canonical.macs.into_iter().filter(|mac| !keys.contains(&Key::Mac(mac.clone()))).collect();
+    rest
+}
 
 /// Who a device in quarantine may be.
 pub(super) enum Found {
@@ -22,8 +35,8 @@ pub(super) enum Found {
     Certain(PrinterId, Because, String),
     /// This printer, unless that one answers at its old place.
     Moved(PrinterId, Because, String),
-    /// This printer, if that one answers at the same address.
-    Beside(PrinterId),
+    /// This printer, if that one answers at the same address at the time when this one answered there.
+    Beside(PrinterId, Timestamp),
 }
 
 impl Registry {
@@ -48,7 +61,7 @@ impl Registry {
         } else {
             // Another one than the one that answered before: who is there now counts.
             q.answered = who.evidence.clone();
-            q.endpoints.iter_mut().for_each(|e| e.answered = None);
+            q.endpoints.iter_mut().for_each(|e| (e.answered, e.told) = (None, None));
         }
         q.answered_at = Some(now);
         q.asked.insert(key.to_owned());
@@ -56,14 +69,15 @@ impl Registry {
         if let Some(e) = q.endpoints.iter_mut().find(|e| e.key == key) {
             e.pin = e.pin.or(who.pin);
             e.answered = Some(now);
+            e.told(&who.evidence, None, now);
         }
         if let Some(name) = &who.name {
             q.name.clone_from(name);
         }
         q.location = who.location.clone().or(q.location.take());
-        if q.contested.is_some() || q.parked {
-            return;
-        }
+        let waits = q.contested.is_some() || q.parked;
+        self.index_waiting(n);
+        let Some(q) = self.quarantine.get(&n).filter(|_| !waits) else { return };
         // The agent said little: what the device says over IPP itself comes before the id is made.
         let over_ipp = q.endpoints.iter().any(|e| e.key == key && e.endpoint.kind.is_ipp());
         let unasked = q.endpoints.iter().filter(|e| e.endpoint.kind.is_ipp() && !q.asked.contains(&e.key));
@@ -109,8 +123,12 @@ impl Registry {
         match self.find_known(q) {
             Found::Nobody => self.adopt(n, now, effects),
             Found::Certain(id, because, value) => self.attach(n, &id, because, value, now, effects),
-            Found::Moved(printer, ..) => self.contest(n, Contest { printer, at_address: None }, effects),
-            Found::Beside(printer) => self.contest(n, Contest { printer, at_address: Some(now) }, effects),
+            Found::Moved(printer, ..) => {
+                self.contest(n, Contest { printer, at_address: None, since: now }, effects);
+            }
+            Found::Beside(printer, answered) => {
+                self.contest(n, Contest { printer, at_address: Some(answered), since: now }, effects);
+            }
         }
     }
 
@@ -184,7 +202,7 @@ impl Registry {
                 };
                 let same = |e: &KnownEndpoint| {
                     let here = |o: &KnownEndpoint| o.endpoint.host.eq_ignore_ascii_case(&e.endpoint.host);
-                    host(e) && is_own_word(&known, e) && q.endpoints.iter().any(|o| here(o) && said(o))
+                    host(e) && is_own_claim(&known, e) && q.endpoints.iter().any(|o| here(o) && said(o))
                 };
                 printer.endpoints.iter().any(same).then_some((true, reason))
             }
@@ -240,10 +258,10 @@ impl Registry {
         if facts.has_keys() && known.has_keys() {
             // A device that answers, and another word of it: they are one if both are heard there at one time.
             let there = |o: &KnownEndpoint| only.endpoints.iter().any(|e| shares_address(&e.endpoint, &o.endpoint));
-            let answered =
-                Facts::of(&q.answered).has_keys() && q.endpoints.iter().filter(|o| o.answered.is_some()).any(there);
+            let heard = q.endpoints.iter().filter(|o| there(o)).filter_map(|o| o.answered).max();
+            let answered = heard.filter(|_| Facts::of(&q.answered).has_keys());
             let open = matches!(verdict, Verdict::Open | Verdict::Different(Reason::Uuid));
-            return if answered && open { Found::Beside(only.id.clone()) } else { Found::Nobody };
+            return answered.filter(|_| open).map_or(Found::Nobody, |at| Found::Beside(only.id.clone(), at));
         }
         // Of several that are asked at the address of a print port any may be its printer.
         let silent = if only.has_ipp() { places().all(|o| !o.kind.is_ipp()) } else { !self.is_asked_beside(q) };
@@ -276,18 +294,22 @@ impl Registry {
         if self.is_one_claim_too_many(n) {
             return self.hold(n, now, effects);
         }
+        let worthless = self.worthless_of(n);
         let Some(q) = self.leave_quarantine(n) else { return };
         let evidence = q.evidence();
         let claimed = q.answered_at.is_none();
         let pinned = self.pinned_device(&q).filter(|id| !self.is_taken(id));
-        let because = if pinned.is_some() { Because::Pinned } else { Because::First };
-        let ids = identity::candidates(&evidence, &q.fallback());
-        let id = pinned.or_else(|| ids.into_iter().find(|id| !self.is_taken(id)));
+        let is_pinned = pinned.is_some();
+        let because = if is_pinned { Because::Pinned } else { Because::First };
+        let ids = identity::candidates(&without(&evidence, &worthless), &q.fallback());
+        let back = || self.own_old_id(&q, &ids);
+        let id = pinned.or_else(back).or_else(|| ids.iter().find(|id| !self.is_taken(id)).cloned());
         let Some(id) = id else {
             let key = q.endpoints.first().map(|e| e.key.clone()).unwrap_or_default();
             q.endpoints.iter().for_each(|e| drop(self.owners.remove(&e.key)));
             return self.refuse(&key, "nothing tells it from a printer already known", effects);
         };
+        self.take_back(&id, effects);
         let mut printer = Printer {
             id: id.clone(),
             aliases: Vec::new(),
@@ -323,7 +345,31 @@ impl Registry {
         }
         self.index_printer(&id);
         self.merge_by_rule(&id, now, effects);
+        if is_pinned {
+            // The printer of this serial number is the pinned one, whatever it was called.
+            self.merge_twins(&id, now, effects);
+        }
         self.part_from_holders(&id);
+    }
+
+    /// The UUIDs and MAC addresses of a waiting device that other live devices have too, which are certainly others by
+    /// what else is known of them: no id is made of these.
+    fn worthless_of(&self, n: u64) -> BTreeSet<Key> {
+        let Some(q) = self.quarantine.get(&n) else { return BTreeSet::new() };
+        let facts = Facts::of(&q.evidence());
+        let mut keys = facts.keys();
+        keys.retain(|key| key.serial().is_none());
+        let others = |key: &Key| {
+            let worthless = |other: &Key| other == key;
+            let apart = |other: &Facts| matches!(compare(&facts, other, &worthless), Verdict::Different(_));
+            let live = |endpoints: &[KnownEndpoint]| endpoints.iter().any(|e| !e.lost);
+            self.owners_of(key).take(MAX_JOINS).any(|owner| match owner {
+                Owner::Printer(id) => self.printers.get(id).is_some_and(|p| live(&p.endpoints) && apart(&p.facts())),
+                Owner::Quarantined(m) if *m == n => false,
+                Owner::Quarantined(m) => self.quarantine.get(m).is_some_and(|o| apart(&Facts::of(&o.evidence()))),
+            })
+        };
+        keys.into_iter().filter(others).collect()
     }
 
     pub(super) fn attach(

@@ -3,6 +3,7 @@
 use super::joins::Because;
 use super::printer::KnownEndpoint;
 use super::quarantine::{Contest, Quarantined, contradicts, overlaps, shares_address};
+use super::told::{last_shown, show_all};
 use super::{Effect, Identity, MAX_JOINS, Owner, Printer, Registry};
 use crate::domain::identity::{self, Facts, Key, Reason, Verdict};
 use crate::domain::ids::PrinterId;
@@ -41,38 +42,42 @@ pub(super) struct Heard {
 }
 
 impl Registry {
+    /// `over` is nothing for a probe, which asks over IPP and SNMP.
     pub(super) fn poll_answered(
         &mut self,
         id: &PrinterId,
         key: &str,
         who: &Identity,
-        over: Source,
+        over: Option<Source>,
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
-        let takeover = over == Source::Snmp && self.is_answer_of_registered(id, &who.evidence);
+        let by_agent = over == Some(Source::Snmp);
+        let takeover = by_agent && self.is_answer_of_registered(id, &who.evidence);
         let Some(printer) = self.printers.get(id) else { return };
         let Some(endpoint) = printer.endpoints.iter().find(|e| e.key == key).cloned() else { return };
-        if over == Source::Snmp && (endpoint.endpoint.kind.is_ipp() || printer.has_ipp()) {
-            if takeover || !self.agent_answered(id, &endpoint, who, now, effects) {
+        let parted = self.is_split_answer(id, &who.evidence);
+        if by_agent && (endpoint.endpoint.kind.is_ipp() || printer.has_ipp()) {
+            if takeover || parted || !self.agent_answered(id, &endpoint, who, now, effects) {
                 // With an agent's own endpoint the answer of another device takes it along.
                 if !endpoint.endpoint.kind.is_ipp() {
-                    self.hand_over(id, endpoint, who, now, effects);
+                    self.hand_over(id, endpoint, (who, over), now, effects);
                 }
             }
             return;
         }
-        if takeover || self.is_answer_of_another(id, &endpoint, &who.evidence, now) {
-            return self.hand_over(id, endpoint, who, now, effects);
+        if takeover || parted || self.is_answer_of_another(id, &endpoint, &who.evidence, now) {
+            return self.hand_over(id, endpoint, (who, over), now, effects);
         }
         let Some(printer) = self.printers.get_mut(id) else { return };
-        let mut changed = printer.learn(key, who, now);
+        let mut changed = printer.learn(key, who, over, now);
         if let Some(heard) = self.heard.remove(id)
             && now.duration_since(heard.at).abs() <= AT_ONE_TIME
             && printer.endpoints.iter().any(|e| e.key == heard.key && shares_address(&e.endpoint, &endpoint.endpoint))
             && matches!(identity::same_device(&printer.evidence, &heard.who.evidence), Verdict::Open)
+            && show_all(&printer.endpoints, &endpoint, &Facts::of(&who.evidence), &Facts::of(&heard.who.evidence))
         {
-            printer.learn_more(&heard.who, now);
+            printer.learn_more(&heard.key, &heard.who, now);
             let address = endpoint.endpoint.addresses.first().map(ToString::to_string).unwrap_or_default();
             printer.join(&heard.key, Because::Address, address, now);
             changed = true;
@@ -107,7 +112,9 @@ impl Registry {
             now.duration_since(at).abs() <= AT_ONE_TIME && shares_address(&e.endpoint, &endpoint.endpoint)
         });
         let unlinked = verdict == Verdict::Open && said.has_keys() && printer.facts().has_keys();
-        if unlinked && !at_once {
+        let vouched =
+            at_once && show_all(&printer.endpoints, endpoint, &last_shown(&printer.endpoints, endpoint), &said);
+        if unlinked && !vouched {
             if self.holder_of(&said, Some(id)).is_some() {
                 return false;
             }
@@ -120,7 +127,7 @@ impl Registry {
             return true;
         }
         let Some(printer) = self.printers.get_mut(id) else { return true };
-        if printer.learn_more(who, now) {
+        if printer.learn_more(&endpoint.key, who, now) {
             self.index_printer(id);
             effects.push(Effect::Changed(id.clone()));
             self.merge_twins(id, now, effects);
@@ -158,7 +165,9 @@ impl Registry {
                 let listed = endpoint.key.starts_with("list:") && announced.is_empty();
                 let meant = listed || !announced.is_disjoint(&said.uuids);
                 let more = [&known, &said].iter().any(|f| !f.serials.is_empty() || !f.macs.is_empty());
-                !meant || more || self.holder_of(&said, Some(id)).is_some()
+                let other = identity::products_differ(&printer.evidence, answered)
+                    && identity::products_differ(&endpoint.announced, answered);
+                !meant || more || other || self.holder_of(&said, Some(id)).is_some()
             }
             // Announced and answered models are often spelled differently: a model alone parts nothing.
             Verdict::Different(Reason::Model) => false,
@@ -171,7 +180,7 @@ impl Registry {
         &mut self,
         id: &PrinterId,
         endpoint: KnownEndpoint,
-        who: &Identity,
+        (who, over): (&Identity, Option<Source>),
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) {
@@ -191,14 +200,17 @@ impl Registry {
             .printers
             .get(id)
             .is_some_and(|printer| matches!(self.verdict_at(printer, &said, true), Verdict::Disputed(_)));
-        let endpoint = KnownEndpoint {
+        let mut endpoint = KnownEndpoint {
             pin: who.pin,
             failing_since: None,
             answered: Some(now),
+            told: None,
+            of: None,
             // What was announced there was of the one before.
             announced: Evidence::default(),
             ..endpoint
         };
+        endpoint.told(&who.evidence, over, now);
         let mut waiting = Quarantined::new(vec![endpoint], who.name.clone().unwrap_or_default(), who.location.clone());
         waiting.answered = who.evidence.clone();
         waiting.answered_at = Some(now);
@@ -259,7 +271,7 @@ impl Registry {
                 }
                 super::conclude::Found::Moved(known, ..) if known != *id => {
                     self.leave_contest(n);
-                    self.contest(n, Contest { printer: known, at_address: None }, effects);
+                    self.contest(n, Contest { printer: known, at_address: None, since: now }, effects);
                 }
                 // It shows more of the printer than what answered at the old place: that may be a clone.
                 super::conclude::Found::Moved(known, because, value)
@@ -268,10 +280,20 @@ impl Registry {
                     self.attach(n, &known, because, value, now, effects);
                 }
                 super::conclude::Found::Moved(..) if stands == Stands::Unknown => {}
-                super::conclude::Found::Moved(..) if !Facts::of(&q.answered).has_keys() => self.silence(n, now),
+                // It shows a better key than the old place, where only a clone may be. The agent there may still say more.
+                super::conclude::Found::Moved(known, because, value) if self.outranks(id, q, stands) => {
+                    if now.duration_since(contest.since).abs() >= SILENT_FOR {
+                        self.attach(n, &known, because, value, now, effects);
+                    }
+                }
+                super::conclude::Found::Moved(..) if self.is_disowned(q) => self.disown(n, now, effects),
+                super::conclude::Found::Moved(..) if !Facts::of(&q.answered).has_keys() => self.silence(n, id, now),
                 _ => self.adopt(n, now, effects),
             }
         }
+        let silent = self.quarantine.iter().filter(|(_, q)| q.silent && q.doubted.as_ref() == Some(id));
+        let silent: Vec<u64> = silent.map(|(n, _)| *n).collect();
+        silent.into_iter().for_each(|n| self.wake(n, false, now, effects));
         self.settle_twins(id, stands, now, effects);
     }
 
@@ -279,6 +301,15 @@ impl Registry {
     fn outweighs(&self, id: &PrinterId, q: &Quarantined, stands: Stands<'_>) -> bool {
         let Stands::At(_, shown) = stands else { return false };
         Facts::of(&q.answered).has_keys() && self.shows_more(id, &Facts::of(&q.evidence()), shown)
+    }
+
+    /// Whether a device answered with a key of a printer that outranks all that was answered at the printer's place: serial
+    /// numbers are cloned least, UUIDs most.
+    fn outranks(&self, id: &PrinterId, q: &Quarantined, stands: Stands<'_>) -> bool {
+        let (Stands::At(_, shown), Some(printer)) = (stands, self.printers.get(id)) else { return false };
+        let known: BTreeSet<Key> = printer.facts().keys().into_iter().collect();
+        let best = |keys: &[Key]| keys.iter().filter(|key| known.contains(*key)).map(grade).max();
+        best(&Facts::of(&q.answered).keys()) > best(shown)
     }
 
     /// Whether these facts show all keys of a printer that an answer showed, and another one.
@@ -290,13 +321,31 @@ impl Registry {
         claimed.len() > shown.len() && claimed.is_superset(&shown)
     }
 
-    /// Nothing answers at its place, and the printer that it says it is does so elsewhere.
-    fn silence(&mut self, n: u64, now: Timestamp) {
+    /// Nothing answers at its place, or nothing that says who it is, and the printer that it says it is does so elsewhere.
+    fn silence(&mut self, n: u64, id: &PrinterId, now: Timestamp) {
         self.leave_contest(n);
         if let Some(q) = self.quarantine.get_mut(&n) {
             q.silent = true;
             q.silent_since = Some(now);
+            q.doubted = Some(id.clone());
         }
+    }
+
+    /// Whether a device that was asked again answered without a key once more: it is there, and is not the printer that it
+    /// announces.
+    fn is_disowned(&self, q: &Quarantined) -> bool {
+        let again = q.silent_since.zip(q.answered_at).is_some_and(|(silent, answered)| answered > silent);
+        again && !q.disowned && !Facts::of(&q.answered).has_keys()
+    }
+
+    /// It gets an id by its host or name, and is listed as a possible duplicate.
+    fn disown(&mut self, n: u64, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.leave_contest(n);
+        if let Some(q) = self.quarantine.get_mut(&n) {
+            q.disowned = true;
+        }
+        self.index_waiting(n);
+        self.conclude(n, now, effects);
     }
 
     fn leave_contest(&mut self, n: u64) {
@@ -362,8 +411,9 @@ impl Registry {
         let others: BTreeSet<PrinterId> = keys
             .iter()
             .flat_map(|key| self.holders(key).take(MAX_JOINS))
+            // What an administrator parted is apart while the rule stands.
+            .filter(|p| p.id != *id && !self.are_split(p, printer))
             .map(|p| p.id.clone())
-            .filter(|o| o != id)
             .collect();
         let mut effects = Vec::new();
         others.iter().for_each(|other| self.part(id, other, &mut effects));
@@ -433,7 +483,8 @@ impl Registry {
         now: Timestamp,
         effects: &mut Vec<Effect>,
     ) -> PrinterId {
-        let since = |id: &PrinterId| self.printers.get(id).map(|p| (p.first_seen, p.id.clone()));
+        // What an administrator named stays.
+        let since = |id: &PrinterId| self.printers.get(id).map(|p| (!self.is_named(id), p.first_seen, p.id.clone()));
         let (survivor, absorbed) = if since(b) < since(a) { (b, a) } else { (a, b) };
         self.absorb(survivor, absorbed, because, value, now, effects);
         survivor.clone()
@@ -455,8 +506,9 @@ impl Registry {
         let Some(gone) = self.printers.remove(absorbed) else { return };
         self.index_printer(absorbed);
         let Some(stays) = self.printers.get_mut(survivor) else { return };
-        for e in gone.endpoints {
+        for mut e in gone.endpoints {
             self.owners.insert(e.key.clone(), Owner::Printer(survivor.clone()));
+            e.of.get_or_insert_with(|| absorbed.clone());
             stays.endpoints.push(e);
         }
         stays.drop_surplus().iter().for_each(|key| drop(self.owners.remove(key)));
@@ -469,7 +521,15 @@ impl Registry {
         }
         stays.join(absorbed.as_str(), because, value, now);
         stays.claimed &= gone.claimed;
-        stays.apart.retain(|other| other != absorbed);
+        for other in gone.apart.into_iter().chain(std::mem::take(&mut stays.apart)) {
+            if other != *survivor
+                && other != *absorbed
+                && !stays.apart.contains(&other)
+                && stays.apart.len() < MAX_JOINS
+            {
+                stays.apart.push(other);
+            }
+        }
         if gone.standing == super::Standing::Adopted && stays.standing == super::Standing::Pending {
             stays.standing = super::Standing::Adopted;
             effects.push(Effect::Adopted(survivor.clone()));
@@ -478,18 +538,22 @@ impl Registry {
             self.aliases.insert(alias.clone(), survivor.clone());
             stays.add_alias(alias).iter().for_each(|old| drop(self.aliases.remove(old)));
         }
-        for n in self.contests.remove(absorbed).unwrap_or_default() {
-            if let Some(contest) = self.quarantine.get_mut(&n).and_then(|q| q.contested.as_mut()) {
-                contest.printer = survivor.clone();
-                self.contests.entry(survivor.clone()).or_default().insert(n);
-            }
-        }
-        self.heard.remove(absorbed);
         self.failures.remove(absorbed);
-        self.twins.remove(absorbed);
+        self.heard.remove(absorbed);
+        self.follow(absorbed, survivor);
         self.index_printer(survivor);
         effects.push(Effect::Merged { survivor: survivor.clone(), absorbed: absorbed.clone() });
         effects.push(Effect::Changed(survivor.clone()));
+    }
+}
+
+/// How far a key is to be trusted where two places show different ones.
+fn grade(key: &Key) -> u8 {
+    match key {
+        Key::Serial(_) => 3,
+        Key::Mac(_) => 2,
+        Key::Uuid(_) => 1,
+        Key::Host(_) | Key::Address(_) => 0,
     }
 }
 

@@ -4,16 +4,19 @@ use super::printer::Printer;
 use super::quarantine::Quarantined;
 use super::{Owner, Registry};
 use crate::domain::endpoint::Endpoint;
-use crate::domain::identity::Key;
+use crate::domain::identity::{Facts, Key};
 use crate::domain::ids::PrinterId;
+use crate::domain::makers;
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 /// What is looked up by.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Mark {
-    /// A strong key of a printer.
+    /// A strong key of a printer, or of a device that waits.
     Key(Key),
+    /// A serial number of a printer, whoever its maker is.
+    Serial(String),
     /// The host of an endpoint, lower case.
     Host(String),
     /// An address of an endpoint.
@@ -61,13 +64,32 @@ impl Index {
 }
 
 impl Registry {
-    /// The printers that have this strong key.
+    /// The printers that have this strong key; of a serial number, also under another name of its maker.
     pub(super) fn holders<'a>(&'a self, key: &Key) -> impl Iterator<Item = &'a Printer> + use<'a> {
-        let mark = Mark::Key(key.clone());
-        self.index.owners(&mark).filter_map(move |owner| match owner {
-            Owner::Printer(id) => self.printers.get(id),
+        let serial = match key {
+            Key::Serial(text) => text.split_once(' ').map(|(make, serial)| (make.to_owned(), serial.to_owned())),
+            _ => None,
+        };
+        let mark = serial.as_ref().map_or_else(|| Mark::Key(key.clone()), |(_, serial)| Mark::Serial(serial.clone()));
+        // Printers come first in the order of owners.
+        let ids = self.index.owners(&mark).map_while(|owner| match owner {
+            Owner::Printer(id) => Some(id),
             Owner::Quarantined(_) => None,
-        })
+        });
+        let has = move |printer: &&Printer| {
+            serial.as_ref().is_none_or(|(make, serial)| {
+                let named = |(other, s): &(Option<String>, String)| {
+                    s == serial && other.as_ref().is_some_and(|other| makers::related(make, other))
+                };
+                printer.facts().serials.iter().any(named)
+            })
+        };
+        ids.filter_map(|id| self.printers.get(id)).filter(has)
+    }
+
+    /// Who has this strong key, with an id or without.
+    pub(super) fn owners_of<'a>(&'a self, key: &Key) -> impl Iterator<Item = &'a Owner> + use<'a> {
+        self.index.owners(&Mark::Key(key.clone()))
     }
 
     /// Who has endpoints at the host or an address of this one.
@@ -152,6 +174,8 @@ impl Registry {
 fn marks_of_printer(printer: &Printer) -> BTreeSet<Mark> {
     let facts = printer.facts();
     let mut marks: BTreeSet<Mark> = facts.keys_and_nodes().into_iter().map(Mark::Key).collect();
+    let serials = facts.serials.iter().filter(|(make, _)| make.is_some());
+    marks.extend(serials.map(|(_, serial)| Mark::Serial(serial.clone())));
     marks.extend(printer.endpoints.iter().flat_map(|e| marks_of_place(&e.endpoint)));
     if let Some(model) = facts.model {
         marks.insert(Mark::Name(format!("{}, {model}", printer.name.to_lowercase())));
@@ -160,7 +184,8 @@ fn marks_of_printer(printer: &Printer) -> BTreeSet<Mark> {
 }
 
 fn marks_of_waiting(q: &Quarantined) -> BTreeSet<Mark> {
-    q.endpoints.iter().flat_map(|e| marks_of_place(&e.endpoint)).collect()
+    let keys = Facts::of(&q.evidence()).keys().into_iter().map(Mark::Key);
+    keys.chain(q.endpoints.iter().flat_map(|e| marks_of_place(&e.endpoint))).collect()
 }
 
 fn marks_of_place(place: &Endpoint) -> impl Iterator<Item = Mark> {

@@ -3,7 +3,7 @@
 use super::index::Mark;
 use super::quarantine::{is_other_queue, shares_place};
 use super::{Owner, Registry};
-use crate::domain::identity::{Key, Reason};
+use crate::domain::identity::{Facts, Key, Reason};
 use crate::domain::ids::PrinterId;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -152,6 +152,16 @@ impl Registry {
                 }
             }
         }
+        // A printer without any key that announces another one's.
+        for printer in self.printers.values().filter(|p| !p.facts().has_keys()) {
+            for key in printer.endpoints.iter().flat_map(|e| Facts::of(&e.announced).keys()) {
+                let Some((doubt, value)) = doubt(&Mark::Key(key.clone())) else { continue };
+                for other in self.holders(&key).take(MAX_ALIKE) {
+                    let pair = (&printer.id).min(&other.id);
+                    found.entry((pair, (&printer.id).max(&other.id))).or_insert((doubt, value.clone()));
+                }
+            }
+        }
         let duplicate = |((a, b), (because, value)): ((&PrinterId, &PrinterId), _)| Duplicate {
             a: a.clone(),
             b: b.clone(),
@@ -185,6 +195,6 @@ fn doubt(mark: &Mark) -> Option<(Doubt, String)> {
         }
         Mark::Host(host) if host.parse::<IpAddr>().is_err() => Some((Doubt::Host, host.clone())),
         Mark::Name(name) => Some((Doubt::NameAndModel, name.clone())),
-        Mark::Host(_) | Mark::Address(_) => None,
+        Mark::Serial(_) | Mark::Host(_) | Mark::Address(_) => None,
     }
 }

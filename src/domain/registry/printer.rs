@@ -3,13 +3,16 @@
 use super::agents::is_of_agent;
 use super::joins::{Because, Join, MAX_JOINS};
 use super::quarantine::{instance, see};
+use super::told::Told;
 use crate::domain::endpoint::{Endpoint, EndpointKind};
 use crate::domain::identity::{self, Facts, Key};
 use crate::domain::ids::PrinterId;
 use crate::domain::sighting::{Evidence, Sighting};
+use crate::domain::state::Source;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -105,6 +108,12 @@ pub struct KnownEndpoint {
     pub failing_since: Option<Timestamp>,
     /// The certificate trusted.
     pub pin: Option<Pin>,
+    /// What the printer answered here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Box<Told>>,
+    /// The id under which it was known before that printer was merged into this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<PrinterId>,
     /// When the printer last answered at these addresses, in this run.
     #[serde(skip)]
     pub answered: Option<Timestamp>,
@@ -311,9 +320,10 @@ impl Printer {
     }
 
     /// Takes what the device answered; true when something changed.
-    pub(super) fn learn(&mut self, key: &str, who: &Identity, now: Timestamp) -> bool {
+    pub(super) fn learn(&mut self, key: &str, who: &Identity, over: Option<Source>, now: Timestamp) -> bool {
         let before = (self.name.clone(), self.location.clone());
         let mut changed = self.take(&who.evidence, true, now) || self.claimed;
+        changed |= self.note(key, &who.evidence, over, now);
         self.claimed = false;
         if let Some(name) = &who.name {
             self.name.clone_from(name);
@@ -340,12 +350,58 @@ impl Printer {
     }
 
     /// Fills gaps with what the agent at its address says; true when something changed.
-    pub(super) fn learn_more(&mut self, who: &Identity, now: Timestamp) -> bool {
+    pub(super) fn learn_more(&mut self, key: &str, who: &Identity, now: Timestamp) -> bool {
         let location = self.location.clone().or_else(|| who.location.clone());
-        let changed = self.take(&who.evidence, false, now) || location != self.location || self.claimed;
+        let mut changed = self.take(&who.evidence, false, now) || location != self.location || self.claimed;
+        changed |= self.note(key, &who.evidence, Some(Source::Snmp), now);
         self.location = location;
         self.claimed = false;
         changed
+    }
+
+    /// Places leave, as those of another device: what was said there and nowhere else is no evidence of this printer any
+    /// more. What is known of it from long ago stays, and what no place is noted to have said.
+    pub(super) fn leave(&mut self, leaving: &[KnownEndpoint]) {
+        let leaves = |key: &str| leaving.iter().any(|e| e.key == key);
+        self.endpoints.retain(|e| !leaves(&e.key));
+        self.joins.retain(|join| !leaves(&join.what));
+        let keys =
+            |places: &[KnownEndpoint]| -> BTreeSet<Key> { places.iter().flat_map(KnownEndpoint::keys).collect() };
+        let (mut gone, stay) = (keys(leaving), keys(&self.endpoints));
+        gone.retain(|key| !stay.contains(key));
+        self.known.retain(|alias| !gone.contains(&alias.key));
+        let canonical = identity::canonical(&self.evidence);
+        let (mut serials, mut uuids) = (gone.iter().filter_map(Key::serial), gone.iter());
+        if canonical.serial.as_deref().is_some_and(|serial| serials.any(|other| other == serial)) {
+            self.evidence.serial = None;
+        }
+        if canonical.uuid.is_some_and(|uuid| uuids.any(|key| *key == Key::Uuid(uuid.clone()))) {
+            self.evidence.uuid = None;
+        }
+        self.evidence.macs.retain(|mac| !gone.contains(&Key::Mac(mac.clone())));
+        let words: Vec<Evidence> = self.preferred().into_iter().map(KnownEndpoint::word).collect();
+        let models = |places: &[KnownEndpoint]| -> BTreeSet<String> {
+            let said = places.iter().flat_map(|e| [e.word(), e.announced.clone()]);
+            said.filter_map(|said| identity::canonical(&said).model).collect()
+        };
+        let (there, here) = (models(leaving), models(&self.endpoints));
+        // Not for the spelling of one model: only where what stays says another one.
+        if canonical.model.is_some_and(|model| there.contains(&model) && !here.is_empty() && !here.contains(&model)) {
+            (self.evidence.make, self.evidence.model) = (None, None);
+            let announced = self.endpoints.iter().map(|e| (&e.announced.make, &e.announced.model));
+            for (make, model) in words.iter().map(|word| (&word.make, &word.model)).chain(announced) {
+                self.evidence.model = self.evidence.model.take().or_else(|| model.clone());
+                self.evidence.make = self.evidence.make.take().or_else(|| make.clone());
+            }
+        }
+        for word in words {
+            self.evidence = identity::merge(&word, &self.evidence);
+        }
+    }
+
+    /// Notes where something was answered.
+    fn note(&mut self, key: &str, evidence: &Evidence, over: Option<Source>, now: Timestamp) -> bool {
+        self.endpoint_mut(key).is_some_and(|e| e.told(evidence, over, now))
     }
 
     /// Drops endpoints beyond [`MAX_ENDPOINTS`], lost and longest unseen first; returns their keys.

@@ -38,6 +38,10 @@ pub(super) struct Quarantined {
     pub(super) silent_since: Option<Timestamp>,
     /// It waited for others at its address; see `patience`.
     pub(super) waited: bool,
+    /// The printer that it says it is, which answers elsewhere.
+    pub(super) doubted: Option<PrinterId>,
+    /// It answered again and again without a key: the keys that it announces are not its own.
+    pub(super) disowned: bool,
 }
 
 /// A printer that a device without an id may be.
@@ -47,6 +51,8 @@ pub(super) struct Contest {
     /// At its address, and by nothing else: the printer is it if it answers there, and is not it if it does not. Since
     /// when.
     pub(super) at_address: Option<Timestamp>,
+    /// When the doubt came up.
+    pub(super) since: Timestamp,
 }
 
 impl Quarantined {
@@ -64,11 +70,13 @@ impl Quarantined {
             silent: false,
             silent_since: None,
             waited: false,
+            doubted: None,
+            disowned: false,
         }
     }
 
     /// Who it says it is: what it answered, and what was announced for it as far as an answer bears that out. Where it
-    /// answered nothing that identifies it, what was announced.
+    /// answered nothing that identifies it, what was announced, unless that is disowned.
     pub(super) fn evidence(&self) -> Evidence {
         let mut evidence = self.answered.clone();
         let mut endpoints: Vec<_> = self.endpoints.iter().collect();
@@ -77,6 +85,7 @@ impl Quarantined {
             let (told, more) = (Facts::of(&evidence), Facts::of(announced));
             let linked = match compare(&told, &more, &|_| false) {
                 Verdict::Same(_) => true,
+                Verdict::Open if self.disowned => !more.has_keys(),
                 Verdict::Open => !told.has_keys() || !more.has_keys(),
                 Verdict::Disputed(_) | Verdict::Different(_) => false,
             };
@@ -176,10 +185,10 @@ pub(super) fn shares_address(a: &Endpoint, b: &Endpoint) -> bool {
     a.addresses.iter().any(|address| b.addresses.contains(address))
 }
 
-/// Whether what was announced at an endpoint of a printer is its own word: not what another device announced before this
-/// one answered there.
-pub(super) fn is_own_word(printer: &Facts, e: &KnownEndpoint) -> bool {
-    matches!(compare(printer, &Facts::of(&e.announced), &|_| false), Verdict::Same(_) | Verdict::Open)
+/// Whether what was announced at an endpoint of a printer holds a key of it: not what another device announced before this
+/// one answered there, nor a name that holds none.
+pub(super) fn is_own_claim(printer: &Facts, e: &KnownEndpoint) -> bool {
+    matches!(compare(printer, &Facts::of(&e.announced), &|_| false), Verdict::Same(_))
 }
 
 /// Whether what an agent at a device's address says is of another device. Makers are no ground: a printer sold under
@@ -224,6 +233,8 @@ pub(super) fn see(endpoints: &mut Vec<KnownEndpoint>, s: &Sighting, now: Timesta
         lost: false,
         failing_since: None,
         pin: None,
+        told: None,
+        of: None,
         answered: None,
         since: None,
         recent: Vec::new(),
@@ -232,7 +243,7 @@ pub(super) fn see(endpoints: &mut Vec<KnownEndpoint>, s: &Sighting, now: Timesta
         endpoints.push(new);
         return true;
     };
-    let mut new = KnownEndpoint { pin: old.pin, since: old.since, ..new };
+    let mut new = KnownEndpoint { pin: old.pin, since: old.since, told: old.told.take(), of: old.of.take(), ..new };
     let (addresses, recent) = steady(old, &new.endpoint, now);
     new.endpoint.addresses = addresses;
     let moved = old.endpoint.addresses.iter().collect::<BTreeSet<_>>() != new.endpoint.addresses.iter().collect();

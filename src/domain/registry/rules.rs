@@ -9,7 +9,7 @@
 //! | `serial:CN35T1M03Q` | the serial number |
 //! | `uuid:…` | the UUID |
 //! | `mac:d4:c9:ef:00:c3:a1` | the address of a network card |
-//! | `host:laser.local` | the host name |
+//! | `host:laser.local` | the host name, as announced or configured: what a sweep found by its address has none |
 //! | `name:Laser 2nd floor` | the announced instance name |
 //! | `address:10.0.0.7`, `address:10.0.3.0/24` | its address, or a network that holds it |
 //!

@@ -6,15 +6,15 @@
 //! | `retired` | the printer is dropped | a device whose id would be this one gets none | as for `ignored`; what was known of it is gone, so that its id is minted anew: the same one from the same evidence. With another first key it is another printer |
 //! | `approved`, `adoption: auto` | a pending printer that matches is adopted | it is adopted at once | what is adopted stays adopted |
 //! | `pins` | a printer that matches whole is merged into the id, or gets it; the old id stays an alias | whoever matches is that printer | the id and its aliases stay |
-//! | `merges` | the printers are merged into the first | as soon as one of the others gets its id | they stay one |
-//! | `splits` | the endpoints that match leave the printer and are a device of their own | what matches never joins the printer | evidence decides again; two ids that are proven to be one are merged |
+//! | `merges` | the printers are merged into the first | as soon as one of the others gets its id | they stay one, until a split parts them |
+//! | `splits` | the endpoints that match leave the printer, with what was said there and nowhere else, and are a device of their own, under the id that it had before a merge; see `parting` | what matches never joins the printer | evidence decides again; two ids that are proven to be one are merged |
 //! | `names` | shown instead of the printer's own | the same | the printer's own name is shown |
 
 use super::joins::Because;
 use super::printer::{KnownEndpoint, MAX_ENDPOINTS, MAX_IDS, Printer, Standing};
 use super::quarantine::Quarantined;
 use super::rules::{Adoption, Rules, Selector, Unwanted};
-use super::{Effect, MAX_JOINS, MAX_PRINTERS, Owner, Registry};
+use super::{Effect, MAX_JOINS, MAX_PRINTERS, MAX_TOLD, Owner, Registry};
 use crate::domain::identity::{self, Facts, Key};
 use crate::domain::ids::PrinterId;
 use crate::domain::sighting::Sighting;
@@ -32,6 +32,7 @@ impl Registry {
             }
             printer.endpoints.retain(|e| !registry.owners.contains_key(&e.key));
             printer.endpoints.truncate(MAX_ENDPOINTS);
+            printer.endpoints.iter_mut().filter_map(|e| e.told.as_mut()).for_each(|told| told.keys.truncate(MAX_TOLD));
             for e in &printer.endpoints {
                 registry.owners.insert(e.key.clone(), Owner::Printer(printer.id.clone()));
             }
@@ -79,31 +80,7 @@ impl Registry {
                 effects.push(Effect::Dropped { id: id.clone(), why });
             }
         }
-        for split in &rules.splits {
-            let Some(printer) = self.get(&split.printer) else { continue };
-            let id = printer.id.clone();
-            let leaving: Vec<KnownEndpoint> =
-                printer.endpoints.iter().filter(|e| matches_endpoint(&split.what, e, "")).cloned().collect();
-            if let Some(printer) = self.printers.get_mut(&id) {
-                let before = printer.known.len();
-                printer.known.retain(|alias| !matches_key(&split.what, &alias.key));
-                forget_evidence(&split.what, printer);
-                if leaving.is_empty() && printer.known.len() == before {
-                    continue;
-                }
-            }
-            leaving.iter().for_each(|e| self.take_endpoint(&id, &e.key));
-            self.index_printer(&id);
-            effects.push(Effect::Changed(id.clone()));
-            let Some(first) = leaving.first() else { continue };
-            let name = super::quarantine::instance(&first.key).to_owned();
-            let n = self.next;
-            self.next += 1;
-            leaving.iter().for_each(|e| drop(self.owners.insert(e.key.clone(), Owner::Quarantined(n))));
-            self.quarantine.insert(n, Quarantined::new(leaving, name, None));
-            self.index_waiting(n);
-            self.conclude(n, now, effects);
-        }
+        rules.splits.iter().for_each(|split| self.part_by_rule(split, now, effects));
         for pin in &rules.pins {
             let matching: Vec<PrinterId> = self
                 .printers
@@ -168,8 +145,9 @@ impl Registry {
         effects.push(Effect::Changed(new.clone()));
     }
 
-    /// What was noted of a printer under its old id is noted under the new one.
-    fn follow(&mut self, old: &PrinterId, new: &PrinterId) {
+    /// What was noted of a printer under its old id is noted under the new one, be it its own or that of the printer that
+    /// took it in.
+    pub(super) fn follow(&mut self, old: &PrinterId, new: &PrinterId) {
         if let Some(waiting) = self.contests.remove(old) {
             for n in &waiting {
                 if let Some(contest) = self.quarantine.get_mut(n).and_then(|q| q.contested.as_mut()) {
@@ -181,16 +159,22 @@ impl Registry {
         if let Some(others) = self.twins.remove(old) {
             self.twins.entry(new.clone()).or_default().extend(others);
         }
-        for others in self.twins.values_mut() {
+        for (id, others) in &mut self.twins {
             if others.remove(old) {
                 others.insert(new.clone());
             }
+            others.remove(id);
         }
+        self.twins.retain(|_, others| !others.is_empty());
         if let Some(heard) = self.heard.remove(old) {
             self.heard.insert(new.clone(), heard);
         }
-        for printer in self.printers.values_mut() {
-            printer.apart.iter_mut().filter(|other| *other == old).for_each(|other| other.clone_from(new));
+        for printer in self.printers.values_mut().filter(|p| p.apart.contains(old)) {
+            let known = printer.id == *new || printer.apart.contains(new);
+            match known {
+                true => printer.apart.retain(|other| other != old),
+                false => printer.apart.iter_mut().filter(|o| *o == old).for_each(|o| o.clone_from(new)),
+            }
         }
     }
 
@@ -202,12 +186,18 @@ impl Registry {
         for other in others {
             let target = self.get(&first).map(|p| p.id.clone());
             match target {
+                Some(target) if self.are_two(&target, &other) => {}
                 Some(target) => {
                     self.absorb(&target, &other, Because::MergedByRule, first.to_string(), now, effects);
                 }
                 None => self.rename(&other, &first, Because::MergedByRule, first.to_string(), now, effects),
             }
         }
+    }
+
+    fn are_two(&self, a: &PrinterId, b: &PrinterId) -> bool {
+        let both = self.printers.get(a).zip(self.printers.get(b));
+        both.is_some_and(|(a, b)| self.are_split(a, b))
     }
 
     /// The standing of a printer that gets its id.
@@ -274,22 +264,30 @@ impl Registry {
     }
 
     pub(super) fn is_split_device(&self, id: &PrinterId, q: &Quarantined) -> bool {
-        self.splits_of(id).any(|what| matches_device(what, q))
+        let would_be = |id: &PrinterId| {
+            let evidence = q.evidence();
+            let strong = Facts::of(&evidence).keys().len();
+            identity::candidates(&evidence, &q.fallback()).iter().take(strong).any(|candidate| candidate == id)
+        };
+        let was = |id: &PrinterId| q.endpoints.iter().any(|e| e.of.as_ref() == Some(id));
+        let is_meant = |what: &Selector| match what {
+            Selector::Id(other) => was(other) || would_be(other),
+            _ => matches_device(what, q),
+        };
+        // A split from an id that this device had, before it was merged, parts it too.
+        let mut own = self.rules.splits.iter().filter(|split| split.printer != *id && was(&split.printer));
+        let printer = self.printers.get(id);
+        self.splits_of(id).any(is_meant) || own.any(|split| printer.is_some_and(|p| matches_printer(&split.what, p)))
     }
 
-    pub(super) fn are_split(&self, a: &Printer, b: &Printer) -> bool {
-        self.splits_of(&a.id).any(|what| matches_printer(what, b))
-            || self.splits_of(&b.id).any(|what| matches_printer(what, a))
-    }
-
-    fn splits_of<'a>(&'a self, id: &'a PrinterId) -> impl Iterator<Item = &'a Selector> {
+    pub(super) fn splits_of<'a>(&'a self, id: &'a PrinterId) -> impl Iterator<Item = &'a Selector> {
         let of = move |printer: &PrinterId| printer == id || self.aliases.get(printer) == Some(id);
         self.rules.splits.iter().filter(move |split| of(&split.printer)).map(|split| &split.what)
     }
 }
 
 /// Whether a selector names this printer, by anything that is known of it.
-fn matches_printer(selector: &Selector, printer: &Printer) -> bool {
+pub(super) fn matches_printer(selector: &Selector, printer: &Printer) -> bool {
     match selector {
         Selector::Id(id) => printer.id == *id || printer.aliases.contains(id),
         // Where it was once says nothing of where it is.
@@ -330,7 +328,7 @@ fn matches_sighting(selector: &Selector, s: &Sighting) -> bool {
     }
 }
 
-fn matches_endpoint(selector: &Selector, e: &KnownEndpoint, name: &str) -> bool {
+pub(super) fn matches_endpoint(selector: &Selector, e: &KnownEndpoint, name: &str) -> bool {
     match selector {
         Selector::Host(host) => is_host(host, &e.endpoint.host),
         Selector::Name(_) => {
@@ -342,7 +340,7 @@ fn matches_endpoint(selector: &Selector, e: &KnownEndpoint, name: &str) -> bool 
     }
 }
 
-fn matches_facts(selector: &Selector, facts: &Facts) -> bool {
+pub(super) fn matches_facts(selector: &Selector, facts: &Facts) -> bool {
     match selector {
         Selector::Serial(serial) => facts.serials.iter().any(|(_, s)| s == serial),
         Selector::Uuid(uuid) => facts.uuids.contains(uuid),
@@ -351,7 +349,7 @@ fn matches_facts(selector: &Selector, facts: &Facts) -> bool {
     }
 }
 
-fn matches_key(selector: &Selector, key: &Key) -> bool {
+pub(super) fn matches_key(selector: &Selector, key: &Key) -> bool {
     match (selector, key) {
         (Selector::Serial(serial), Key::Serial(key)) => key.split_once(' ').is_some_and(|(_, s)| s == serial),
         (Selector::Uuid(a), Key::Uuid(b)) | (Selector::Mac(a), Key::Mac(b)) | (Selector::Host(a), Key::Host(b)) => {
@@ -368,16 +366,4 @@ fn matches_name(selector: &Selector, name: &str) -> bool {
 
 fn is_host(wanted: &str, host: &str) -> bool {
     wanted.eq_ignore_ascii_case(host.trim_end_matches('.'))
-}
-
-/// What is split off a printer is no evidence of it any more.
-fn forget_evidence(what: &Selector, printer: &mut Printer) {
-    let evidence = &mut printer.evidence;
-    let canonical = identity::canonical(evidence);
-    match what {
-        Selector::Serial(serial) if canonical.serial.as_ref() == Some(serial) => evidence.serial = None,
-        Selector::Uuid(uuid) if canonical.uuid.as_ref() == Some(uuid) => evidence.uuid = None,
-        Selector::Mac(mac) => evidence.macs.retain(|m| m != mac),
-        _ => {}
-    }
 }

@@ -2,12 +2,13 @@
 
 use super::joins::Because;
 use super::printer::{MAX_ENDPOINTS, Printer};
-use super::quarantine::{Quarantined, instance, is_neighbour, is_own_word, see};
+use super::quarantine::{Quarantined, instance, is_neighbour, is_own_claim, see};
 use super::{Effect, MAX_KEY_BYTES, Owner, Registry};
 use crate::domain::endpoint::EndpointKind;
 use crate::domain::identity::{self, Facts, Reason, Verdict, compare};
 use crate::domain::ids::PrinterId;
 use crate::domain::sighting::Sighting;
+use crate::domain::state::Source;
 use jiff::{SignedDuration, Timestamp};
 
 /// A device that was silent is asked again after this time.
@@ -37,6 +38,10 @@ impl Registry {
             match self.owners.get(&s.key) {
                 Some(Owner::Printer(id)) => {
                     let id = id.clone();
+                    if let Some(printer) = self.printers.get_mut(&id).filter(|p| p.endpoints.len() > 1) {
+                        let leaving: Vec<_> = printer.endpoints.iter().filter(|e| e.key == s.key).cloned().collect();
+                        printer.leave(&leaving);
+                    }
                     self.take_endpoint(&id, &s.key);
                     effects.push(Effect::Changed(id));
                 }
@@ -109,7 +114,10 @@ impl Registry {
         if identified {
             // The device itself said so.
             waiting.asked.insert(s.key);
-            waiting.endpoints.iter_mut().for_each(|e| e.answered = Some(now));
+            for e in &mut waiting.endpoints {
+                e.answered = Some(now);
+                e.told(&s.evidence, Some(Source::Snmp), now);
+            }
             waiting.answered = s.evidence;
             waiting.answered_at = Some(now);
             self.quarantine.insert(n, waiting);
@@ -121,8 +129,8 @@ impl Registry {
         self.index_waiting(n);
     }
 
-    /// A device that was silent, and whose printer answers elsewhere, is asked once more when it is seen changed, or seen
-    /// at all after a while.
+    /// A device that was silent, and whose printer answers elsewhere, is asked once more when it is seen changed, and, where
+    /// it is seen or that printer answers, after a while.
     pub(super) fn wake(&mut self, n: u64, changed: bool, now: Timestamp, effects: &mut Vec<Effect>) {
         let long = |at: Timestamp| now.duration_since(at).abs() >= ASK_AGAIN;
         let due = |q: &Quarantined| q.silent && (changed || q.silent_since.is_none_or(long));
@@ -136,6 +144,9 @@ impl Registry {
     fn again(&self, id: &PrinterId, s: &Sighting) -> Again {
         let Some(printer) = self.printers.get(id) else { return Again::Other };
         let Some(old) = printer.endpoints.iter().find(|e| e.key == s.key) else { return Again::Other };
+        if self.is_split(id, s) {
+            return Again::Other;
+        }
         let (known, said) = (printer.facts(), Facts::of(&s.evidence));
         let anothers = self.holder_of(&said, Some(id)).is_some();
         if old.announced == s.evidence && old.endpoint.addresses == s.endpoint.addresses && !anothers {
@@ -146,9 +157,11 @@ impl Registry {
         let same_host = !by_address && old.endpoint.host.eq_ignore_ascii_case(&s.endpoint.host);
         match self.verdict(printer, &said, &s.endpoint) {
             Verdict::Same(_) | Verdict::Disputed(Reason::Serial) => Again::Same,
-            Verdict::Disputed(_) if same_host && is_own_word(&known, old) => Again::Same,
+            Verdict::Disputed(_) if same_host && is_own_claim(&known, old) => Again::Same,
             // Some devices make a new UUID at each start. Where more is known of it, an answer has to say so.
-            Verdict::Different(Reason::Uuid) if same_host && !anothers => {
+            Verdict::Different(Reason::Uuid)
+                if same_host && !anothers && !identity::products_differ(&old.announced, &s.evidence) =>
+            {
                 let before = Facts::of(&old.announced).uuids;
                 let its_own = !before.is_disjoint(&known.uuids);
                 let moved = old.endpoint.addresses != s.endpoint.addresses;
@@ -161,6 +174,8 @@ impl Registry {
             }
             Verdict::Disputed(_) | Verdict::Different(_) => Again::Other,
             Verdict::Open if !said.has_keys() => Again::Unproven,
+            // It was taken in without these keys, or before: another printer has them.
+            Verdict::Open if anothers && !known.has_keys() && old.announced == s.evidence => Again::Unproven,
             Verdict::Open if !known.has_keys() && (!anothers || !by_address) => Again::Same,
             Verdict::Open if anothers || by_address => Again::Other,
             Verdict::Open => Again::Unproven,

@@ -4,6 +4,7 @@ mod agents;
 mod asking;
 mod doubts;
 mod model;
+mod parting;
 mod patience;
 mod places;
 mod room;
@@ -246,7 +247,10 @@ fn a_uuid_made_anew_at_each_start_keeps_the_id() {
     let id = adopt(&mut r, &first, evidence(None, Some(uuid(1))), at(0));
     let again = sighting("A", Ipp, "a.local", 1, evidence(None, Some(uuid(2))));
     assert_eq!(r.apply(found(&again), at(1)), [Effect::Changed(id.clone())]);
-    assert_eq!(r.apply(polled(&id, &again.key, evidence(None, Some(uuid(2)))), at(2)), []);
+    // That it was answered there is new, and no more than that.
+    let renewed = polled(&id, &again.key, evidence(None, Some(uuid(2))));
+    assert_eq!(r.apply(renewed.clone(), at(2)), [Effect::Changed(id.clone())]);
+    assert_eq!(r.apply(renewed, at(3)), []);
     assert_eq!(r.printers().count(), 1);
 }
 

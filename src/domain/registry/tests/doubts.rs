@@ -127,3 +127,62 @@ fn a_printer_keeps_its_name_when_an_agent_answers_for_it() {
     let id = r.owner(&s.key).unwrap();
     assert_eq!((Some(id), r.get(id).unwrap().name.as_str()), (r.owner(&p.key), "Second floor"));
 }
+
+#[test]
+fn printers_known_to_be_two_stay_two_when_one_of_them_turns_out_to_be_a_third() {
+    for older_first in [true, false] {
+        let mut r = Registry::default();
+        let [a, b, c] = [("A", 1), ("B", 2), ("C", 3)]
+            .map(|(name, n)| sighting(name, Ipp, &format!("{}.local", name.to_lowercase()), n, Evidence::default()));
+        if older_first {
+            adopt(&mut r, &c, evidence(Some("CCC333"), None), at(0));
+        }
+        let cloned = || evidence(None, Some(uuid(1)));
+        let first = adopt(&mut r, &a, cloned(), at(1));
+        r.apply(found(&b), at(2));
+        r.apply(answered(&b.key, cloned()), at(3));
+        r.apply(polled(&first, &a.key, cloned()), at(4));
+        let second = r.owner(&b.key).unwrap().clone();
+        assert_eq!(r.get(&second).unwrap().apart, [first.clone()]);
+        if !older_first {
+            adopt(&mut r, &c, evidence(Some("CCC333"), None), at(5));
+        }
+        for s in 6..10 {
+            r.apply(Event::PollFailed { id: second.clone() }, at(s));
+        }
+        r.apply(polled(&first, &a.key, evidence(Some("CCC333"), Some(uuid(1)))), at(10));
+        assert_eq!(r.printers().count(), 2, "A is C, and B is another one");
+        let survivor = r.get(&first).unwrap().id.clone();
+        assert_eq!(r.owner(&c.key), Some(&survivor));
+        assert_eq!(r.get(&second).unwrap().apart, [survivor.clone()]);
+        assert_eq!(r.get(&survivor).unwrap().apart, [second]);
+    }
+}
+
+#[test]
+fn another_product_under_the_name_and_host_of_one_with_a_new_uuid_is_another_printer() {
+    let product = |make: &str, model: &str, n| {
+        let made = Evidence { make: Some(make.into()), model: Some(model.into()), ..evidence(None, Some(uuid(n))) };
+        (sighting("Front Desk", Ipp, "desk.local", 1, made.clone()), made)
+    };
+    let mut r = Registry::default();
+    let (laser, said) = product("Acme", "LaserX", 1);
+    let first = adopt(&mut r, &laser, said, at(0));
+    // The same product with another UUID: it made a new one.
+    let (again, said) = product("Acme", "LaserX", 2);
+    r.apply(found(&again), at(10));
+    r.apply(polled(&first, &again.key, said), at(11));
+    assert_eq!(r.owner(&laser.key), Some(&first));
+    // Another maker's, or another model.
+    for (n, (make, model)) in [("Zeta", "Inky"), ("Zeta", "Jet")].into_iter().enumerate() {
+        let before = r.owner(&laser.key).unwrap().clone();
+        let (other, said) = product(make, model, 3 + n as u8);
+        r.apply(found(&other), at(20 + n as i64));
+        assert_eq!(r.owner(&other.key), None);
+        r.apply(answered(&other.key, said), at(21 + n as i64));
+        r.apply(Event::PollFailed { id: before.clone() }, at(22 + n as i64));
+        assert_ne!(r.owner(&other.key), Some(&before), "{model}");
+    }
+    assert_eq!(r.printers().count(), 3);
+    assert_eq!(r.get(&first).unwrap().evidence.make.as_deref(), Some("Acme"));
+}

@@ -12,19 +12,19 @@ fn of(serial: Option<&str>, mac: &str) -> Evidence {
     Evidence { macs: vec![mac.into()], ..evidence(serial, None) }
 }
 
-fn restarted(r: &Registry, rules: &Rules) -> (Registry, Vec<Effect>) {
+pub(super) fn restarted(r: &Registry, rules: &Rules) -> (Registry, Vec<Effect>) {
     let rows = serde_json::to_string(&r.printers().cloned().collect::<Vec<_>>()).unwrap();
     let (r, effects) = Registry::restore(serde_json::from_str::<Vec<Printer>>(&rows).unwrap(), rules, at(1000));
     r.check().unwrap();
     (r, effects)
 }
 
-fn id(text: &str) -> PrinterId {
+pub(super) fn id(text: &str) -> PrinterId {
     PrinterId::new(text).unwrap()
 }
 
 /// Two printers, A at .1 and B at .2, each known by its serial number.
-fn two() -> (Registry, Sighting, Sighting, PrinterId, PrinterId) {
+pub(super) fn two() -> (Registry, Sighting, Sighting, PrinterId, PrinterId) {
     let mut r = Registry::default();
     let a = sighting("A", Ipp, "a.local", 1, evidence(None, Some(uuid(1))));
     let b = sighting("B", Ipp, "b.local", 2, evidence(None, Some(uuid(2))));
