@@ -19,7 +19,7 @@ use crate::discovery::listed;
 use crate::discovery::mdns::Health;
 use crate::domain::endpoint::EndpointKind;
 use crate::domain::ids::{GatewayName, PrinterId};
-use crate::domain::registry::Duplicate;
+use crate::domain::registry::{Duplicate, Rules};
 use crate::domain::schedule::Intervals;
 use crate::domain::sighting::DiscoveryEvent;
 use crate::hub::{
@@ -127,7 +127,8 @@ pub async fn look(options: LookOptions, progress: watch::Sender<LookProgress>, s
         intervals: Intervals { idle: SignedDuration::from_hours(24), ..Intervals::default() },
         seed: 0,
         snmp: config.snmp.enabled,
-        rules: config.rules.clone(),
+        // Without an answer all are claims, and all are to be seen.
+        rules: Rules { unasked: !probe, ..config.rules.clone() },
         given_names: sources::given_names(&config),
     };
     let poller = match probe {

@@ -8,7 +8,7 @@ use crate::discovery::print_places::{Held, PrintPlaces};
 use crate::discovery::record::Accept;
 use crate::discovery::sweep::Progress;
 use crate::discovery::{local_networks, loopback_networks};
-use crate::domain::endpoint::{Endpoint, EndpointKind};
+use crate::domain::endpoint::EndpointKind;
 use crate::domain::net::PrinterPolicy;
 use crate::domain::sighting::DiscoveryEvent;
 use crate::hub::{GivenName, Printers};
@@ -364,11 +364,7 @@ pub(super) fn print_places(config: &Config, printers: &Printers) -> PrintPlaces 
     let (printers, list) = (printers.clone(), config.printer_list.clone());
     let places = PrintPlaces::new(move |address, port| {
         let listed = list.iter().filter(|printer| printer.kind.is_raw() && printer.port == port);
-        let is_raw = |endpoint: &Endpoint| {
-            endpoint.kind.is_raw() && endpoint.port == port && endpoint.addresses.contains(&address)
-        };
-        listed.into_iter().any(|printer| printer.host.parse() == Ok(address))
-            || printers.all().iter().any(|view| view.endpoints.iter().any(|(endpoint, _)| is_raw(endpoint)))
+        listed.into_iter().any(|printer| printer.host.parse() == Ok(address)) || printers.is_print_port(address, port)
     });
     if config.mdns {
         places.listen_first(FIRST_HEARD);

@@ -1,6 +1,7 @@
 //! Why a printer is who it is: its joins, and everything by which it was ever known.
 
 use super::api::{Known, Place, Printer, PutAway, Why};
+use crate::domain::identity::Key;
 use crate::domain::registry::{self, Because, Duplicate, KnownEndpoint};
 use std::collections::BTreeSet;
 
@@ -56,6 +57,16 @@ fn known(printer: &registry::Printer) -> Known {
     let addresses = printer.endpoints.iter().flat_map(|e| e.endpoint.addresses.iter().map(ToString::to_string));
     let mut addresses: BTreeSet<String> = addresses.collect();
     addresses.extend(values(Because::Address));
+    // Earlier values are canonical; the present ones stand as the printer spells them.
+    for alias in &printer.known {
+        match &alias.key {
+            Key::Serial(text) => add(&mut serials, text.split_once(' ').map_or(text.as_str(), |(_, serial)| serial)),
+            Key::Uuid(uuid) => add(&mut uuids, uuid),
+            Key::Mac(mac) => add(&mut macs, mac),
+            Key::Host(host) => add(&mut hosts, host),
+            Key::Address(address) => drop(addresses.insert(address.to_string())),
+        }
+    }
     let ids = std::iter::once(&printer.id).chain(&printer.aliases).map(ToString::to_string);
     let all = |values: BTreeSet<String>| values.into_iter().collect();
     Known {
@@ -65,6 +76,14 @@ fn known(printer: &registry::Printer) -> Known {
         macs: all(macs),
         hosts: all(hosts),
         addresses: all(addresses),
+    }
+}
+
+/// Adds a value, unless it is there in another spelling: MAC addresses have colons or dashes, host names may end in a dot.
+fn add(values: &mut BTreeSet<String>, value: &str) {
+    let plain = |text: &str| text.replace([':', '-'], "").trim_end_matches('.').to_ascii_lowercase();
+    if values.iter().all(|known| plain(known) != plain(value)) {
+        values.insert(value.to_owned());
     }
 }
 
@@ -82,5 +101,70 @@ fn place(known: &KnownEndpoint) -> Place {
         addresses: known.endpoint.addresses.iter().map(ToString::to_string).collect(),
         last_seen: known.last_seen,
         lost: known.lost,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::endpoint::{Endpoint, EndpointKind};
+    use crate::domain::registry::{Event, Registry};
+    use crate::domain::sighting::{Evidence, Sighting};
+    use jiff::Timestamp;
+
+    fn agent(serial: &str, mac: &str) -> Event {
+        let evidence = Evidence {
+            make: Some("HP".into()),
+            model: Some("M402".into()),
+            serial: Some(serial.into()),
+            uuid: None,
+            macs: vec![mac.into()],
+        };
+        let endpoint = Endpoint {
+            kind: EndpointKind::Snmp,
+            host: "10.0.0.9".into(),
+            addresses: vec!["10.0.0.9".parse().unwrap()],
+            scope_id: 0,
+            port: 161,
+            path: String::new(),
+        };
+        Event::Sighting(Box::new(Sighting {
+            key: "snmp:10.0.0.9".into(),
+            name: "Laser".into(),
+            host: "10.0.0.9".into(),
+            endpoint,
+            priority: 50,
+            evidence,
+            location: None,
+            formats: vec![],
+        }))
+    }
+
+    #[test]
+    fn everything_by_which_a_printer_was_ever_known_is_shown_once() {
+        let mut registry = Registry::default();
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        registry.apply(agent("CNB1234567", "001122334455"), now);
+        let mut printer = registry.printers().next().unwrap().clone();
+        let alias = |key: Key| registry::Alias { key, at: now };
+        printer.known.extend([
+            alias(Key::Serial("hp OLDBOARD1".into())),
+            alias(Key::Uuid("1c852a4d-b800-1f08-abcd-d4c9ef00c3a1".into())),
+            alias(Key::Mac("aabbccddeeff".into())),
+            alias(Key::Mac("001122334455".into())),
+            alias(Key::Host("before.local".into())),
+            alias(Key::Address("10.0.0.11".parse().unwrap())),
+            alias(Key::Address("10.0.1.1".parse().unwrap())),
+        ]);
+        printer.evidence.macs = vec!["00:11:22:33:44:55".into()];
+        printer.endpoints[0].announced.macs.clear();
+        printer.endpoints[0].endpoint.host = "Now.local.".into();
+        printer.known.push(alias(Key::Host("now.local".into())));
+        let known = known(&printer);
+        assert_eq!(known.serials, ["CNB1234567", "OLDBOARD1"]);
+        assert_eq!(known.uuids, ["1c852a4d-b800-1f08-abcd-d4c9ef00c3a1"]);
+        assert_eq!(known.macs, ["00:11:22:33:44:55", "aabbccddeeff"]);
+        assert_eq!(known.hosts, ["Now.local.", "before.local"]);
+        assert_eq!(known.addresses, ["10.0.0.11", "10.0.0.9", "10.0.1.1"]);
     }
 }

@@ -1,6 +1,7 @@
 //! The hub's state and its synchronous step: [`HubState::apply`] takes an event, the `take_` functions hand out what it
 //! brought forth. No I/O, no clock.
 
+mod agents;
 mod effects;
 mod probing;
 mod telling;
@@ -108,6 +109,8 @@ pub struct HubState {
     /// When silent devices were last asked again.
     asked_again: Option<Timestamp>,
     to_start: Vec<PollRequest>,
+    /// Printers as they were stored, until the first tick.
+    restored: Vec<PrinterId>,
     /// Printers of which something durable changed.
     dirty: BTreeSet<PrinterId>,
     /// Printers whose shadow document may have changed; after a start, all of them: a new version may say more.
@@ -229,6 +232,7 @@ impl HubState {
             tried_agents: BTreeMap::new(),
             asked_again: None,
             to_start: Vec::new(),
+            restored: stale_views.iter().cloned().collect(),
             dirty: BTreeSet::new(),
             stale_shadows: stale_views.clone(),
             stale_views,
@@ -299,9 +303,10 @@ impl HubState {
                 self.carry_out(effect, false, now);
             }
         }
-        // After a start, what was asked before over a protocol that is asked no more.
-        let all: Vec<PrinterId> = self.printers.keys().cloned().collect();
-        all.iter().for_each(|id| self.forget_unasked(id, now));
+        // What was asked before the start over a protocol that is asked no more.
+        for id in std::mem::take(&mut self.restored) {
+            self.forget_unasked(&id, now);
+        }
         let ids: Vec<PrinterId> =
             self.printers.iter().filter(|(_, e)| e.book.heartbeat_due(now)).map(|(id, _)| id.clone()).collect();
         for id in ids {
@@ -386,29 +391,6 @@ impl HubState {
                 self.poll_failed(&id, failure, now);
             }
         }
-    }
-
-    fn start_snmp_poll(&mut self, id: PrinterId, now: Timestamp) {
-        self.tried_agents.remove(&id);
-        if !self.ask_agent(&id) {
-            self.enroll(&id, now);
-        }
-    }
-
-    /// Asks the agent at the best address that this poll has not tried; false when there is none.
-    fn ask_agent(&mut self, id: &PrinterId) -> bool {
-        let tried = self.tried_agents.get(id);
-        let untried = |e: &Endpoint| {
-            let address = agent_address(e);
-            tried
-                .is_none_or(|tried| tried.len() < MAX_TRIES && address.is_some_and(|address| !tried.contains(&address)))
-        };
-        let Some(e) = self.registry.snmp_endpoints(id).into_iter().find(|e| untried(&e.endpoint)) else { return false };
-        let target = Target::Poll { id: id.clone(), key: e.key.clone() };
-        let patient = !self.has_ipp(id);
-        let question = Question { source: Source::Snmp, endpoint: e.endpoint.clone(), pin: None, patient };
-        self.start(PollRequest { target, question });
-        true
     }
 
     fn has_ipp(&self, id: &PrinterId) -> bool {
@@ -526,85 +508,12 @@ impl HubState {
         }
     }
 
-    fn polled_over_snmp(
-        &mut self,
-        id: PrinterId,
-        key: String,
-        question: &Question,
-        result: Result<PollAnswer, PollError>,
-        now: Timestamp,
-    ) {
-        if !self.printers.contains_key(&id) {
-            return;
-        }
-        if self.registry.snmp_endpoint(&id).is_none() {
-            // Another queue or port turned up beside it while it was asked: the agent speaks for neither.
-            return self.enroll(&id, now);
-        }
-        // The agent at the address of a printer that says itself who it is: another device's, if it says something else.
-        let by_ipp = self.registry.endpoint(&key).is_some_and(|e| e.kind.is_ipp());
-        let result = result.and_then(|answer| {
-            if by_ipp && self.registry.contradicts(&id, &answer.observation.evidence) {
-                let message = "the SNMP agent at its address is another device's".to_owned();
-                return Err(PollError::new(PollErrorKind::Answer, message));
-            }
-            Ok(answer)
-        });
-        match result {
-            Ok(answer) => {
-                let identity = Box::new(identity_of(&answer));
-                let over = Source::Snmp;
-                self.tell_registry(Event::PollAnswered { id: id.clone(), key: key.clone(), identity, over }, now);
-                let owner = self.registry.owner(&key).cloned();
-                if owner.as_ref() != Some(&id) && self.printers.contains_key(&id) {
-                    // Another device has its address: it is somewhere else, or off.
-                    self.no_agent(&id, question, "another device answers at its address".to_owned(), now);
-                }
-                if let Some(owner) = owner {
-                    self.observed(&owner, answer, now);
-                }
-            }
-            Err(error) => self.no_agent(&id, question, error.message, now),
-        }
-    }
-
-    /// No agent of the printer answers there: it may have moved to another of its addresses. Only when none of them
-    /// answers the poll has failed.
-    fn no_agent(&mut self, id: &PrinterId, question: &Question, why: String, now: Timestamp) {
-        let place = Box::new(question.endpoint.clone());
-        self.tried_agents.entry(id.clone()).or_default().extend(agent_address(&place));
-        self.tell_registry(Event::AgentFailed { id: id.clone(), place }, now);
-        if !self.ask_agent(id) {
-            self.tried_agents.remove(id);
-            self.snmp_failed(id, why, now);
-        }
-    }
-
-    fn snmp_failed(&mut self, id: &PrinterId, why: String, now: Timestamp) {
-        let failures = self.failed(id, Source::Snmp, why, now);
-        self.snmp.schedule.polled(id, Outcome::Silent(failures), now);
-        if !self.has_ipp(id) {
-            self.tell_registry(Event::PollFailed { id: id.clone() }, now);
-        }
-        self.enroll(id, now);
-    }
-
     /// Asks the printer anew, over what endpoints it has left, when it is next due: at once.
     fn start_poll_again(&mut self, id: PrinterId, now: Timestamp) {
         if self.printers.contains_key(&id) {
             self.ipp.schedule.polled(&id, Outcome::Busy, now);
             self.enroll(&id, now);
             self.poll_now(&id, now);
-        }
-    }
-
-    fn start_snmp_poll_again(&mut self, id: &PrinterId, now: Timestamp) {
-        if self.printers.contains_key(id) {
-            self.snmp.schedule.polled(id, Outcome::Busy, now);
-            self.enroll(id, now);
-            if self.snmp.schedule.contains(id) {
-                self.snmp.schedule.poll_now(id, now);
-            }
         }
     }
 
@@ -683,12 +592,6 @@ impl HubState {
         self.tell_cloud(id, now);
         failures
     }
-}
-
-/// The address at which the agent of an endpoint is asked, as a rule.
-fn agent_address(endpoint: &Endpoint) -> Option<IpAddr> {
-    let addresses = &endpoint.addresses;
-    addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()).copied()
 }
 
 /// Whether what was asked is where the endpoint is now: over SNMP only its addresses count. An address that came to it

@@ -8,6 +8,8 @@ use crate::domain::registry::{Duplicate, Parked, Pin, Standing};
 use crate::domain::state::{Capabilities, Status};
 use jiff::Timestamp;
 use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
 
@@ -91,8 +93,62 @@ pub struct Printers {
 struct Map {
     views: HashMap<PrinterId, Arc<PrinterView>>,
     aliases: HashMap<PrinterId, PrinterId>,
+    /// How many ways to print without questions (AppSocket, LPD) are at an address and port.
+    raw: HashMap<(IpAddr, u16), usize>,
+    /// How many are reached over IPP at an address.
+    ipp: HashMap<IpAddr, usize>,
     put_away: HashMap<PrinterId, PutAway>,
     overview: Overview,
+}
+
+impl Map {
+    fn insert(&mut self, view: Arc<PrinterView>) -> Option<Arc<PrinterView>> {
+        let old = self.remove(&view.id);
+        for alias in &view.aliases {
+            self.aliases.insert(alias.clone(), view.id.clone());
+        }
+        for (endpoint, address) in places(&view) {
+            if endpoint.kind.is_ipp() {
+                *self.ipp.entry(address).or_default() += 1;
+            } else {
+                *self.raw.entry((address, endpoint.port)).or_default() += 1;
+            }
+        }
+        self.views.insert(view.id.clone(), view);
+        old
+    }
+
+    /// Takes out a view with all that leads to it.
+    fn remove(&mut self, id: &PrinterId) -> Option<Arc<PrinterView>> {
+        let old = self.views.remove(id)?;
+        for alias in &old.aliases {
+            if self.aliases.get(alias) == Some(id) {
+                self.aliases.remove(alias);
+            }
+        }
+        for (endpoint, address) in places(&old) {
+            if endpoint.kind.is_ipp() {
+                take_one(&mut self.ipp, &address);
+            } else {
+                take_one(&mut self.raw, &(address, endpoint.port));
+            }
+        }
+        Some(old)
+    }
+}
+
+fn places(view: &PrinterView) -> impl Iterator<Item = (&Endpoint, IpAddr)> {
+    let endpoints = view.endpoints.iter().map(|(endpoint, _)| endpoint);
+    endpoints.flat_map(|endpoint| endpoint.addresses.iter().map(move |address| (endpoint, address.to_canonical())))
+}
+
+fn take_one<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count = count.saturating_sub(1);
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
 }
 
 impl Default for Printers {
@@ -114,6 +170,16 @@ impl Printers {
         let mut all: Vec<_> = map.views.values().cloned().collect();
         all.sort_by(|a, b| a.id.cmp(&b.id));
         all
+    }
+
+    /// Whether a printer takes whatever arrives at this port (AppSocket, LPD).
+    pub fn is_print_port(&self, address: IpAddr, port: u16) -> bool {
+        self.map.read().unwrap_or_else(PoisonError::into_inner).raw.contains_key(&(address.to_canonical(), port))
+    }
+
+    /// Whether a printer is reached over IPP at this address.
+    pub fn speaks_ipp(&self, address: IpAddr) -> bool {
+        self.map.read().unwrap_or_else(PoisonError::into_inner).ipp.contains_key(&address.to_canonical())
     }
 
     /// How many printers answer.
@@ -181,14 +247,11 @@ impl Printers {
             let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
             for (id, view) in views {
                 let Some(view) = view else {
-                    news |= map.views.remove(&id).is_some();
+                    news |= map.remove(&id).is_some();
                     continue;
                 };
                 map.put_away.remove(&id);
-                for alias in &view.aliases {
-                    map.aliases.insert(alias.clone(), id.clone());
-                }
-                let old = map.views.insert(id, Arc::new(view.clone()));
+                let old = map.insert(Arc::new(view.clone()));
                 let timeless = |v: &PrinterView| PrinterView { up_time: None, observed_at: None, ..v.clone() };
                 news |= old.is_none_or(|old| timeless(&old) != timeless(&view));
             }
@@ -197,5 +260,75 @@ impl Printers {
             return;
         }
         self.changed.send_modify(|n| *n = n.wrapping_add(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::endpoint::EndpointKind;
+
+    fn id(text: &str) -> PrinterId {
+        PrinterId::new(text).unwrap()
+    }
+
+    fn view(
+        of: &str,
+        aliases: &[&str],
+        kind: EndpointKind,
+        address: &str,
+        port: u16,
+    ) -> (PrinterId, Option<PrinterView>) {
+        let address: IpAddr = address.parse().unwrap();
+        let endpoint = Endpoint {
+            kind,
+            host: address.to_string(),
+            addresses: vec![address],
+            scope_id: 0,
+            port,
+            path: String::new(),
+        };
+        let view = PrinterView {
+            id: id(of),
+            aliases: aliases.iter().map(|alias| id(alias)).collect(),
+            name: of.into(),
+            standing: Standing::Adopted,
+            location: None,
+            make_and_model: String::new(),
+            endpoints: vec![(endpoint, None)],
+            formats: vec![],
+            status: Status::Idle,
+            online: true,
+            error_code: "OK".into(),
+            reasons: vec![],
+            accepting: None,
+            capabilities: Default::default(),
+            up_time: None,
+            observed_at: None,
+        };
+        (id(of), Some(view))
+    }
+
+    #[test]
+    fn places_and_aliases_are_those_of_the_present_views() {
+        let (raw, ipp) = (EndpointKind::AppSocket, EndpointKind::Ipp);
+        let printers = Printers::default();
+        let here: IpAddr = "10.0.0.1".parse().unwrap();
+        printers
+            .publish(vec![view("hp-1", &[], raw, "10.0.0.1", 9100), view("hp-2", &[], raw, "::ffff:10.0.0.1", 9100)]);
+        assert!(printers.is_print_port(here, 9100) && !printers.is_print_port(here, 631) && !printers.speaks_ipp(here));
+        // One of them is the other one.
+        printers.publish(vec![view("hp-1", &["hp-2"], ipp, "10.0.0.1", 631), (id("hp-2"), None)]);
+        assert!(!printers.is_print_port(here, 9100) && printers.speaks_ipp(here));
+        assert_eq!(printers.get(&id("hp-2")).unwrap().id, id("hp-1"));
+        // The alias is forgotten; the printer goes.
+        for n in 0..50 {
+            printers.publish(vec![view("hp-1", &[&format!("hp-a{n}")], ipp, &format!("10.0.1.{n}"), 631)]);
+        }
+        assert_eq!(printers.map.read().unwrap().aliases.len(), 1);
+        assert!(printers.get(&id("hp-2")).is_none() && printers.get(&id("hp-a49")).is_some());
+        printers.publish(vec![(id("hp-1"), None)]);
+        let map = printers.map.read().unwrap();
+        assert_eq!((map.aliases.len(), map.raw.len(), map.ipp.len(), map.views.len()), (0, 0, 0, 0));
     }
 }

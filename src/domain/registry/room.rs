@@ -2,7 +2,8 @@
 //!
 //! - Printers that never answered anything get an id on what was announced alone (one that knows only AppSocket answers
 //!   nothing): [`MAX_CLAIMED_AT`] at one address, [`MAX_CLAIMED`] in all. More of them wait in quarantine until they answer
-//!   (they are asked again, see `asking`), are seen changed, or are lost. What an administrator lists or pins does not count.
+//!   (they are asked again, see `asking`), are seen changed, or are lost. What an administrator lists or pins does not count, and where
+//!   nobody is asked there is no limit of them.
 //! - When all [`MAX_PRINTERS`](super::MAX_PRINTERS) places are taken, a newcomer gets that of the device that was asked in
 //!   vain and is longest unseen; where there is none, that of a device from the most crowded address that was not asked
 //!   yet, if the newcomer's address is less crowded.
@@ -36,6 +37,9 @@ impl Registry {
     /// Whether a quarantined device answered nothing, and as many such printers are known as may be.
     pub(super) fn is_one_claim_too_many(&mut self, n: u64) -> bool {
         let Some(q) = self.quarantine.get(&n).filter(|q| q.answered_at.is_none()) else { return false };
+        if self.rules.unasked {
+            return false;
+        }
         let listed = |key: &str| key.starts_with("list:") && !key.contains("._tcp.");
         if q.endpoints.iter().any(|e| listed(&e.key)) || self.pinned_device(q).is_some() {
             return false;

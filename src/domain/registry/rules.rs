@@ -55,6 +55,8 @@ pub struct Rules {
     pub splits: Vec<Split>,
     /// What printers are called. Changes no id.
     pub names: BTreeMap<PrinterId, String>,
+    /// Nobody is asked: what is announced is taken in however much of it there is (see `room`).
+    pub unasked: bool,
 }
 
 /// Why an administrator put a printer away.

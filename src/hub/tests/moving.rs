@@ -203,3 +203,124 @@ fn of_sixteen_places_four_stay_for_polls_that_are_due() {
     probes += started.len();
     assert_eq!(probes, MAX_POLLS, "without polls that are due, all places are theirs");
 }
+
+fn fails(state: &mut HubState, request: PollRequest, now: Timestamp) {
+    let PollRequest { target, question } = request;
+    let result = Box::new(Err(PollError::new(PollErrorKind::Timeout, "no answer")));
+    state.apply(HubEvent::Polled { target, question: Box::new(question), result }, now);
+}
+
+/// An agent, or AppSocket that it lists, at an address.
+fn swept(kind: EndpointKind, last: u8) -> Sighting {
+    let mut seen = sighting(1, EndpointKind::AppSocket);
+    let host = format!("10.0.9.{last}");
+    let way = if kind == EndpointKind::Snmp { "" } else { "/appsocket:9100" };
+    seen.key = format!("snmp:{host}{way}");
+    seen.endpoint = Endpoint { kind, addresses: vec![[10, 0, 9, last].into()], host, ..seen.endpoint };
+    seen.evidence = evidence(1);
+    seen
+}
+
+fn asked_at(request: &PollRequest) -> String {
+    request.question.endpoint.addresses[0].to_string()
+}
+
+/// Where jobs go, in the order to try.
+fn ways(state: &mut HubState) -> Vec<String> {
+    let views = state.take_views();
+    let view = views.into_iter().find_map(|(_, view)| view).unwrap();
+    view.endpoints.iter().map(|(endpoint, _)| endpoint.addresses[0].to_string()).collect()
+}
+
+#[test]
+fn an_agent_that_moved_is_found_where_it_is_now_in_the_same_poll() {
+    let mut state = HubState::new(HubSettings { snmp: true, ..settings() }, vec![], base());
+    state.apply(found(swept(EndpointKind::Snmp, 10)), base());
+    state.apply(found(swept(EndpointKind::AppSocket, 10)), base());
+    let first = only(state.take_polls());
+    says(&mut state, first, over_snmp(1), base());
+    assert_eq!(ways(&mut state), ["10.0.9.10"]);
+    // Its agent is seen elsewhere; at the old address nobody speaks SNMP, but something prints whatever arrives.
+    state.apply(found(swept(EndpointKind::Snmp, 20)), base());
+    let mut now = base();
+    for round in 0..10 {
+        now += Duration::from_secs(900);
+        state.apply(HubEvent::Tick, now);
+        while let Some(poll) = state.take_polls().pop() {
+            match asked_at(&poll).as_str() {
+                "10.0.9.10" => fails(&mut state, poll, now),
+                _ => says(&mut state, poll, over_snmp(1), now),
+            }
+        }
+        let id = state.registry().printers().next().unwrap().id.clone();
+        assert_eq!(asked_at_next(&state, &id), "10.0.9.20", "round {round}");
+        let output = state.take_output();
+        assert!(!output.records.iter().any(|record| format!("{record:?}").contains("offline")), "{output:?}");
+    }
+    assert_eq!(ways(&mut state), Vec::<String>::new(), "no job goes to what is at the old address now");
+    state.apply(found(swept(EndpointKind::AppSocket, 20)), now);
+    assert_eq!(ways(&mut state), ["10.0.9.20"]);
+}
+
+fn asked_at_next(state: &HubState, id: &PrinterId) -> String {
+    state.registry().snmp_endpoint(id).unwrap().endpoint.addresses[0].to_string()
+}
+
+#[test]
+fn a_printer_that_is_off_has_failed_once_all_its_addresses_were_asked() {
+    let mut state = HubState::new(HubSettings { snmp: true, ..settings() }, vec![], base());
+    for last in 10..18 {
+        state.apply(found(swept(EndpointKind::Snmp, last)), base());
+    }
+    let first = only(state.take_polls());
+    says(&mut state, first, over_snmp(1), base());
+    let mut now = base();
+    let mut told = String::new();
+    for _ in 0..5 {
+        now += Duration::from_secs(900);
+        state.apply(HubEvent::Tick, now);
+        let mut asked = BTreeSet::new();
+        while let Some(poll) = state.take_polls().pop() {
+            assert!(asked.insert(asked_at(&poll)), "an address is asked once in a poll");
+            fails(&mut state, poll, now);
+        }
+        assert!(asked.len() <= 4, "{asked:?}");
+        told += &format!("{:?}", state.take_output().records);
+    }
+    assert!(told.contains("offline"), "{told}");
+}
+
+#[test]
+fn a_silent_device_is_asked_again_by_and_by() {
+    let mut state = HubState::new(settings(), vec![], base());
+    // At one address, more of them than may have an id without an answer.
+    let silent = |n: usize| {
+        let mut seen = at(n, 9);
+        seen.endpoint.port = 1_000 + u16::try_from(n).unwrap();
+        seen
+    };
+    for n in 1..=9 {
+        state.apply(found(silent(n)), base());
+        let probe = only(state.take_polls());
+        fails(&mut state, probe, base());
+        drop(state.take_polls());
+    }
+    assert_eq!(state.registry().quarantined(), 1);
+    let (mut now, mut probes) = (base(), 0);
+    let waits = state.registry().printers().count();
+    while state.registry().quarantined() > 0 && now < base() + Duration::from_secs(3_600) {
+        now += Duration::from_secs(30);
+        state.apply(HubEvent::Tick, now);
+        for request in state.take_polls() {
+            match &request.target {
+                Target::Probe { key } => {
+                    assert_eq!(*key, silent(9).key);
+                    probes += 1;
+                    says(&mut state, request, observation(9), now);
+                }
+                Target::Poll { .. } => fails(&mut state, request, now),
+            }
+        }
+    }
+    assert_eq!((probes, state.registry().printers().count()), (1, waits + 1));
+}

@@ -84,3 +84,13 @@ fn what_never_answered_waits_when_enough_such_are_known_and_gets_its_id_when_it_
     r.apply(Event::Lost { key: fake(91, 1).key }, at(5));
     assert_eq!(r.quarantined(), waiting - 1);
 }
+
+#[test]
+fn where_nobody_is_asked_all_are_taken_in() {
+    let rules = Rules { unasked: true, ..Rules::default() };
+    let mut r = Registry::restore(Vec::new(), &rules, at(0)).0;
+    for n in 0..1_000 {
+        silent(&mut r, &fake(n, 10), at(0));
+    }
+    assert_eq!((r.printers().count(), r.quarantined(), r.refused()), (1_000, 0, 0));
+}
