@@ -4,7 +4,11 @@
 //! - a gateway with an empty database: until each printer is adopted, each once, and its memory then and at most;
 //! - `printgate discover`: how many it shows, and its memory at most.
 //!
-//! Every printer announces IPP, IPPS, AppSocket and LPD and has an address of its own on loopback.
+//! Every printer announces IPP, IPPS, AppSocket and LPD and has an address of its own on loopback. Printers and nucleus are
+//! processes of their own: what is measured holds nothing of them. Memory is resident memory; of it `anon` is what the
+//! process allocated, `file` what it has mapped of its binary and libraries, which the system can take back. That differs
+//! between profiles: what gateways get is built with `cargo build --profile dist --no-default-features`, and measured with
+//! `PRINTGATE_MEASURED` set to its path.
 
 // What goes wrong ends the run.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -29,7 +33,17 @@ impl Drop for Running {
 }
 
 fn printgate(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_printgate"));
+    command(env!("CARGO_BIN_EXE_printgate").into(), arguments)
+}
+
+/// The program that is measured.
+fn measured(arguments: &[&str]) -> Command {
+    let other = std::env::var_os("PRINTGATE_MEASURED");
+    command(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_printgate").into()), arguments)
+}
+
+fn command(program: std::ffi::OsString, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments).stderr(Stdio::null());
     command
 }
@@ -74,9 +88,10 @@ fn adopt(dir: &Path, env: &serde_json::Map<String, Value>, names: &BTreeSet<&str
     let work = dir.join("gateway");
     std::fs::create_dir(&work).unwrap();
     let begun = Instant::now();
-    let mut command = printgate(&["run"]);
+    let mut command = measured(&["run"]);
     command.envs(env.iter().map(|(name, value)| (name, value.as_str().unwrap()))).current_dir(&work);
     let gateway = Running(command.stdout(Stdio::null()).spawn().unwrap());
+    let most = Most::of(gateway.0.id());
     let (mut adopted, mut half) = (0, None);
     while adopted < names.len() && begun.elapsed() < DEADLINE {
         // The pace of the questions, which cost the gateway time too.
@@ -89,14 +104,16 @@ fn adopt(dir: &Path, env: &serde_json::Map<String, Value>, names: &BTreeSet<&str
     println!(
         "gateway: {adopted} adopted after {:?}, half of them after {half:?}; {}",
         begun.elapsed(),
-        usage(gateway.0.id())
+        Usage::of(gateway.0.id()).unwrap_or_default()
     );
     let known = known(&work);
     let theirs: BTreeSet<&str> = known.iter().filter_map(|printer| printer["name"].as_str()).collect();
     assert!(theirs == *names && known.len() == names.len(), "{} printers, {} names", known.len(), theirs.len());
     // The polls and messages that follow.
     std::thread::sleep(Duration::from_secs(20));
-    println!("gateway 20 s later: {}", usage(gateway.0.id()));
+    println!("gateway 20 s later: {}", Usage::of(gateway.0.id()).unwrap_or_default());
+    drop(gateway);
+    println!("gateway at most: {}", most.usage());
 }
 
 /// The printers that a gateway lists.
@@ -110,21 +127,16 @@ fn known(work: &Path) -> Vec<Value> {
 fn discover(port: u16, count: usize) {
     let begun = Instant::now();
     let arguments = ["discover", "--json", "--loopback", "--timeout", "15", "--mdns-port", &port.to_string()];
-    let mut child = printgate(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = measured(&arguments).stdout(Stdio::piped()).spawn().unwrap();
     let mut output = child.stdout.take().unwrap();
     let reader = std::thread::spawn(move || {
         let mut text = Vec::new();
         output.read_to_end(&mut text).unwrap();
         text
     });
-    let mut most = String::new();
-    while child.try_wait().unwrap().is_none() {
-        let now = usage(child.id());
-        if now.contains("VmHWM") {
-            most = now;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    let most = Most::of(child.id());
+    child.wait().unwrap();
+    let most = most.usage();
     let shown: Value = serde_json::from_slice(&reader.join().unwrap()).unwrap();
     println!(
         "discover: {} of {count} printers, {:?}; {most}",
@@ -133,14 +145,78 @@ fn discover(port: u16, count: usize) {
     );
 }
 
-/// Resident memory of a process, now and at most, and its processor time.
-fn usage(pid: u32) -> String {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let lines = status.lines().filter(|line| line.starts_with("VmRSS") || line.starts_with("VmHWM"));
-    let memory: Vec<String> = lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
-    // User and system time in hundredths of a second.
-    format!("{}, {} ms of processor time", memory.join(", "), (ticks(11) + ticks(12)) * 10)
+/// How often memory is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The memory and processor time of a process at their most, looked at until it ends.
+struct Most(std::thread::JoinHandle<Usage>);
+
+impl Most {
+    fn of(pid: u32) -> Self {
+        Self(std::thread::spawn(move || {
+            let mut most = Usage::default();
+            while let Some(now) = Usage::of(pid) {
+                most = most.max(now);
+                std::thread::sleep(LOOK);
+            }
+            most
+        }))
+    }
+
+    /// Once the process has ended.
+    fn usage(self) -> String {
+        self.0.join().unwrap().to_string()
+    }
+}
+
+/// Resident memory of a process in KiB, and its processor time in ms.
+#[derive(Debug, Default, Clone, Copy)]
+struct Usage {
+    resident: u64,
+    peak: u64,
+    anon: u64,
+    file: u64,
+    processor: u64,
+}
+
+impl Usage {
+    /// Nothing of a process that has ended.
+    fn of(pid: u32) -> Option<Self> {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name))?;
+            line.split_whitespace().nth(1)?.parse().ok()
+        };
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        let ticks = |field: usize| fields.get(field).and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
+        Some(Self {
+            resident: field("VmRSS")?,
+            peak: field("VmHWM")?,
+            anon: field("RssAnon")?,
+            file: field("RssFile")?,
+            // User and system time in hundredths of a second.
+            processor: (ticks(11) + ticks(12)) * 10,
+        })
+    }
+
+    fn max(self, other: Self) -> Self {
+        Self {
+            resident: self.resident.max(other.resident),
+            peak: self.peak.max(other.peak),
+            anon: self.anon.max(other.anon),
+            file: self.file.max(other.file),
+            processor: self.processor.max(other.processor),
+        }
+    }
+}
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { resident, peak, anon, file, processor } = self;
+        write!(
+            f,
+            "{resident} KiB resident ({anon} anon, {file} file), {peak} at most; {processor} ms of processor time"
+        )
+    }
 }

@@ -279,8 +279,9 @@ pub struct HubPorts<C> {
     pub cancel: CancellationToken,
 }
 
-/// Runs the hub until it is cancelled or cannot commit. On cancel, polls under way are dropped: they change nothing.
-pub async fn run<C, F, E>(mut state: HubState, ports: HubPorts<C>) -> Result<(), HubError<E>>
+/// Runs the hub until it is cancelled or cannot commit. On cancel, polls under way are dropped: they change nothing. Gives
+/// back what it knows.
+pub async fn run<C, F, E>(mut state: HubState, ports: HubPorts<C>) -> Result<HubState, HubError<E>>
 where
     C: FnMut(HubOutput) -> F,
     F: Future<Output = Result<(), E>>,
@@ -310,7 +311,7 @@ where
             wait.clamp(Duration::from_millis(1), LONGEST_SLEEP)
         });
         let event = tokio::select! {
-            () = cancel.cancelled() => return Ok(()),
+            () = cancel.cancelled() => return Ok(state),
             Some(event) = polls.next() => event,
             event = discovery.recv(), if sighted => match event {
                 Some(event) => HubEvent::Discovery(event),

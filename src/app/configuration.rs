@@ -154,7 +154,7 @@ mod tests {
     use crate::app::tests::nobody_there;
     use crate::cloud::greengrass::LinkSettings;
     use crate::domain::ids::PrinterId;
-    use crate::domain::state::{Capabilities, Status};
+    use crate::domain::state::Status;
     use crate::hub::PrinterView;
 
     #[tokio::test]
@@ -191,7 +191,7 @@ mod tests {
             error_code: "OK".into(),
             reasons: Vec::new(),
             accepting: None,
-            capabilities: Capabilities::default(),
+            capabilities: Arc::default(),
             up_time: None,
             observed_at: None,
         };

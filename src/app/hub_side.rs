@@ -116,7 +116,7 @@ pub(super) async fn start(
         clock: Arc::new(Timestamp::now),
         cancel: cancel.clone(),
     };
-    let hub = tokio::spawn(async move { hub::run(state, ports).await.map_err(|error| error.to_string()) });
+    let hub = tokio::spawn(async move { hub::run(state, ports).await.map(drop).map_err(|error| error.to_string()) });
     Ok((hub, searches))
 }
 

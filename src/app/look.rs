@@ -1,8 +1,8 @@
 //! One look around for printers, by the same sources, probes and registry as the gateway's, with nothing stored and nothing
-//! told to anybody.
+//! told to anybody. What it finds is kept once, by the hub, which gives it back at the end.
 //!
 //! ```text
-//! sources ──sightings──▶ hub (registry, probes, state) ──commit──▶ rows in memory ──▶ [`Looked`]
+//! sources ──sightings──▶ hub (registry, probes, state) ──its end──▶ [`Looked`]
 //! ```
 //!
 //! It ends when mDNS was listened to for as long as asked, every network was swept and every listed place was asked, and
@@ -18,7 +18,7 @@ use crate::deliver::credentials::Credentials;
 use crate::discovery::listed;
 use crate::discovery::mdns::Health;
 use crate::domain::endpoint::EndpointKind;
-use crate::domain::ids::{GatewayName, PrinterId};
+use crate::domain::ids::GatewayName;
 use crate::domain::registry::{Duplicate, Rules};
 use crate::domain::schedule::Intervals;
 use crate::domain::sighting::DiscoveryEvent;
@@ -29,7 +29,7 @@ use crate::hub::{
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
@@ -67,7 +67,7 @@ pub struct Found {
     /// Who it is, how it is reached and what it said, as the gateway would store it.
     pub row: PrinterRow,
     /// As the gateway would show it.
-    pub view: PrinterView,
+    pub view: Arc<PrinterView>,
 }
 
 /// How far it is.
@@ -119,7 +119,6 @@ pub async fn look(options: LookOptions, progress: watch::Sender<LookProgress>, s
     let places = sources::print_places(&config, &printers);
     let (known, asked) = ((&printers, &places), probe.then_some(&clients));
     let mut searches = sources::start(&config, Before::default(), SETTLE, asked, known, &sightings, &cancel);
-    let rows: Arc<Mutex<BTreeMap<PrinterId, PrinterRow>>> = Arc::default();
     let Ok(gateway) = GatewayName::new("discover") else { return Looked::default() };
     let settings = HubSettings {
         gateway,
@@ -138,20 +137,12 @@ pub async fn look(options: LookOptions, progress: watch::Sender<LookProgress>, s
         }
         false => nobody_is_asked(),
     };
-    let stored = Arc::clone(&rows);
     let ports = HubPorts {
         discovery,
         poll_now: mpsc::channel(1).1,
         desired: mpsc::channel(1).1,
         poller,
-        commit: move |output: HubOutput| {
-            let mut rows = stored.lock().unwrap_or_else(PoisonError::into_inner);
-            for (id, _) in &output.deletes {
-                rows.remove(id);
-            }
-            rows.extend(output.saves.into_iter().map(|row| (row.id().clone(), row)));
-            std::future::ready(Ok::<(), std::io::Error>(()))
-        },
+        commit: |_: HubOutput| std::future::ready(Ok::<(), std::io::Error>(())),
         printers: printers.clone(),
         clock: Arc::new(Timestamp::now),
         cancel: cancel.clone(),
@@ -170,12 +161,17 @@ pub async fn look(options: LookOptions, progress: watch::Sender<LookProgress>, s
     });
     let swept = searches.sweep.as_ref().map(|sweep| sweep.borrow().clone());
     cancel.cancel();
-    // Ends at once; what it had to say is in the rows.
-    let _ = hub.await;
-    let rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
+    // Ends at once.
+    let ended = hub.await.map_err(anyhow::Error::new).and_then(|ended| ended.map_err(anyhow::Error::new));
+    let (rows, complete) = match ended {
+        Ok(state) => (state.into_rows(), complete),
+        Err(error) => {
+            tracing::error!(%error, "the hub failed; what it knew is lost");
+            (Vec::new(), false)
+        }
+    };
     let silent = silent(&config, probe, &searches, &rows).await;
-    let views = printers.all().into_iter().map(|view| (*view).clone());
-    let found = views.filter_map(|view| Some(Found { row: rows.get(&view.id)?.clone(), view }));
+    let found = rows.into_iter().filter_map(|row| Some(Found { view: printers.get(row.id())?, row })).collect();
     let ignored = mdns.as_ref().map(|mdns| mdns.counters.ignored()).unwrap_or_default();
     let mut left_out = mdns.map(|mdns| mdns.counters.left_out()).unwrap_or_default();
     let mut datagrams = BTreeMap::new();
@@ -184,7 +180,7 @@ pub async fn look(options: LookOptions, progress: watch::Sender<LookProgress>, s
         left_out.extend(sweep.left_out.iter().map(|(address, why)| (address.to_string(), why.clone())));
     }
     Looked {
-        printers: found.collect(),
+        printers: found,
         duplicates: printers.overview().duplicates.to_vec(),
         ignored,
         datagrams,
@@ -222,6 +218,9 @@ async fn until_done(
         }
         let over = sources_end.is_some_and(|end: Instant| end.elapsed() >= PROBES_END);
         quiet = if searched && (!waits || over) { quiet + 1 } else { 0 };
+        if progress.is_closed() {
+            continue;
+        }
         let doing = match (passed < listen, sweeping, asking) {
             (_, Some(text), _) => text,
             (true, None, _) => "listening".to_owned(),
@@ -236,13 +235,8 @@ async fn until_done(
 }
 
 /// The entries of the list of printers that gave none, or one that gave no answer, and why.
-async fn silent(
-    config: &Config,
-    probe: bool,
-    searches: &Searches,
-    rows: &BTreeMap<PrinterId, PrinterRow>,
-) -> Vec<(String, String)> {
-    let endpoints = || rows.values().flat_map(|row| row.printer.endpoints.iter().map(move |e| (row, e)));
+async fn silent(config: &Config, probe: bool, searches: &Searches, rows: &[PrinterRow]) -> Vec<(String, String)> {
+    let endpoints = || rows.iter().flat_map(|row| row.printer.endpoints.iter().map(move |e| (row, e)));
     let known: BTreeSet<&str> = endpoints().map(|(_, e)| e.key.as_str()).collect();
     // One printer may have several; it is enough that it answered at one of them.
     let answered = |row: &PrinterRow| {

@@ -10,7 +10,8 @@
 //! A listed IPP printer that does not answer is one all the same, as a gateway takes it in and waits for it: it is shown
 //! with `no answer`, under the id that it would get, and told on standard error.
 //!
-//! Exit codes: 0 done (found or not, answered or not), 1 failed (mDNS did not start and there was no other source, a gateway asked for with
+//! Exit codes: 0 done (found or not, answered or not), 1 failed (stopped before its end; mDNS failed, there was no other
+//! source, and nothing was found; no SNMP login works; a gateway asked for with
 //! `--new` does not answer), 2 usage.
 //!
 //! With `--json`, one object on standard output:
@@ -162,12 +163,10 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     }
     let only_mdns = config.printer_list.is_empty() && !config.sweep.is_wanted();
     let options = LookOptions { config, listen: Duration::from_secs(args.timeout), probe: !args.no_probe };
-    let looked = search(options).await;
-    if let Some(reason) = &looked.mdns_failed {
-        if only_mdns {
-            anyhow::bail!("cannot look for printers: mDNS did not start: {reason}");
-        }
-        eprintln!("printgate discover: mDNS did not start: {reason}");
+    let mut looked = search(options).await;
+    let in_vain = only_mdns && looked.printers.is_empty();
+    if let Some(trouble) = mdns_trouble(&looked.mdns_failed, in_vain)? {
+        eprintln!("printgate discover: {trouble}");
     }
     if let Some(trouble) = &looked.sweep_trouble {
         eprintln!("printgate discover: {trouble}");
@@ -175,13 +174,23 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     for (place, why) in &looked.silent {
         eprintln!("printgate discover: nothing found at {}: {}", plain(place), plain(why));
     }
-    let mut printers: Vec<Shown> = looked.printers.iter().map(|found| Shown::of(found, !args.no_probe)).collect();
+    let found = std::mem::take(&mut looked.printers).into_iter();
+    let mut printers: Vec<Shown> = found.map(|found| Shown::of(&found, !args.no_probe)).collect();
     printers.retain(|printer| wanted(printer, &args) && !known.knows(printer));
     printers.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     let text =
         if args.json { shown::json(&printers, &looked, args.all)? } else { shown::table(&printers, &looked, args.all) };
     super::print(&text)?;
     Ok(if looked.complete { Exit::Done } else { Exit::Failed })
+}
+
+/// What to say of mDNS that failed; an error where nothing else was looked at and nothing was found.
+fn mdns_trouble(failed: &Option<String>, in_vain: bool) -> anyhow::Result<Option<String>> {
+    match failed {
+        Some(reason) if in_vain => anyhow::bail!("cannot look for printers: mDNS does not run: {reason}"),
+        Some(reason) => Ok(Some(format!("mDNS does not run, there may be more printers: {reason}"))),
+        None => Ok(None),
+    }
 }
 
 /// What to do about an error of a key that has no option, or whose option is not called so.
@@ -428,6 +437,14 @@ mod tests {
         assert!(matches!(&config.snmp.communities[..], [Text::Plain(name)] if name == "office"));
         assert_eq!(config.snmp.users[0].auth.as_ref().unwrap().0, "SHA256");
         assert!(configured(&[]).unwrap().mdns);
+    }
+
+    #[test]
+    fn what_was_found_is_shown_though_mdns_broke_off() {
+        let ended = Some("a subscription ended".to_owned());
+        assert_eq!(mdns_trouble(&None, true).unwrap(), None);
+        assert!(mdns_trouble(&ended, true).is_err());
+        assert!(mdns_trouble(&ended, false).unwrap().unwrap().contains("a subscription ended"));
     }
 
     #[test]

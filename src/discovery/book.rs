@@ -10,20 +10,25 @@
 //! - The same sighting is not reported twice in a row, unless all are wanted again ([`Book::tell_again`]); a change that is
 //!   undone before its time is not reported.
 //! - `Lost` only after `Found`.
+//! - Of each service its announcement is kept, and of what it says only a hash: the sighting is made anew when it is
+//!   reported. Nobody else's memory depends on how long a report waits.
 //! - An IPP service on a port that the same host announces for AppSocket or LPD is not reported, and is withdrawn, once,
 //!   also if it was not reported in this run: it may be known from an earlier one.
 //! - A raw port counts as long as it is announced; after a new search began, as long as that has told it again, like
 //!   services. It is told to [`PrintPlaces`] whatever becomes of its service.
 //! - More than [`MAX_PORTS`] queues of CUPS' kind on one host are those of a computer, whatever they say; see `queues`.
 
+mod kept;
 mod queues;
 
+use self::kept::Kept;
 use self::queues::Queues;
 use super::print_places::PrintPlaces;
 use super::record::{Accept, Announcement, Ignored, is_queue, judge, key};
 use crate::domain::net::PrinterPolicy;
 use crate::domain::sighting::{DiscoveryEvent, Sighting};
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -71,7 +76,8 @@ pub(super) struct Book {
     accept: Accept,
     max: usize,
     settle: Duration,
-    entries: HashMap<String, Entry>,
+    /// Boxed: a map has up to twice as many places as it has entries.
+    entries: HashMap<String, Box<Entry>>,
     raw: HashMap<String, RawEntry>,
     /// Knows all raw ports of the book.
     places: PrintPlaces,
@@ -90,7 +96,7 @@ pub(super) struct Book {
 
 #[derive(Debug)]
 struct Withdrawn {
-    record: Announcement,
+    record: Kept,
     /// When it is to be reported, unless it was.
     due: Option<Instant>,
     session: u64,
@@ -106,10 +112,12 @@ struct RawEntry {
 
 #[derive(Debug)]
 struct Entry {
-    record: Announcement,
-    /// What the record says now; `None` once it is gone or no longer acceptable.
-    current: Option<Sighting>,
-    reported: Option<Sighting>,
+    record: Kept,
+    /// The hash of what the record says now; `None` once it is gone or no longer acceptable.
+    current: Option<u64>,
+    reported: Option<u64>,
+    /// Its best address as last acceptable.
+    address: Option<IpAddr>,
     /// Whether it is to be reported again, changed or not.
     again: bool,
     due: Option<Instant>,
@@ -119,10 +127,23 @@ struct Entry {
 }
 
 impl Entry {
-    fn address(&self) -> Option<IpAddr> {
-        let sighting = self.current.as_ref().or(self.reported.as_ref())?;
-        sighting.endpoint.addresses.first().copied()
+    /// Takes over what its record says now.
+    fn says(&mut self, seen: Option<&Sighting>) {
+        self.current = seen.map(hash);
+        if let Some(seen) = seen {
+            self.address = best_address(seen);
+        }
     }
+}
+
+fn best_address(seen: &Sighting) -> Option<IpAddr> {
+    seen.endpoint.addresses.first().copied()
+}
+
+fn hash(seen: &Sighting) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    seen.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Book {
@@ -157,9 +178,9 @@ impl Book {
         let result = self.judge(&record);
         let session = self.session;
         if let Some(entry) = self.entries.get_mut(&key) {
-            entry.record = record;
+            entry.record = Kept::of(record);
             entry.session = session;
-            entry.current = result.as_ref().ok().cloned();
+            entry.says(result.as_ref().ok());
             self.mark(&key, now);
             return result.map_or_else(Outcome::Ignored, |_| Outcome::Kept);
         }
@@ -173,21 +194,23 @@ impl Book {
             }
         };
         let full = self.entries.len() >= self.max;
-        if full && !self.make_room(seen.endpoint.addresses.first().copied(), now) {
+        let address = best_address(&seen);
+        if full && !self.make_room(address, now) {
             return Outcome::Full;
         }
         self.take_withdrawn(&key);
         self.newest += 1;
         let number = self.newest;
-        let entry = Entry { record, current: Some(seen), reported: None, again: false, due: None, session, number };
-        self.entries.insert(key.clone(), entry);
+        let (record, current) = (Kept::of(record), Some(hash(&seen)));
+        let entry = Entry { record, current, reported: None, address, again: false, due: None, session, number };
+        self.entries.insert(key.clone(), Box::new(entry));
         self.mark(&key, now);
         if full { Outcome::Replaced } else { Outcome::Kept }
     }
 
     /// Notes an IPP service on a print port.
     fn withdraw(&mut self, key: String, record: Announcement, now: Instant) {
-        let session = self.session;
+        let (session, record) = (self.session, Kept::of(record));
         if let Some(known) = self.withdrawn.get_mut(&key) {
             (known.record, known.session) = (record, session);
         } else if self.withdrawn.len() < self.max {
@@ -207,11 +230,11 @@ impl Book {
 
     /// Takes in what is no longer on a print port.
     fn readmit(&mut self, now: Instant) {
-        let free = self.withdrawn.iter().filter(|(_, one)| self.judge(&one.record).is_ok());
+        let free = self.withdrawn.iter().filter(|(_, one)| self.judge(&one.record.whole()).is_ok());
         let free: Vec<String> = free.map(|(key, _)| key.clone()).collect();
         for key in free {
             if let Some(one) = self.take_withdrawn(&key) {
-                self.seen(one.record, now);
+                self.seen(one.record.whole(), now);
             }
         }
     }
@@ -347,7 +370,7 @@ impl Book {
             entry.due = None;
             if entry.current.is_none() {
                 let Some(entry) = self.entries.remove(&key) else { continue };
-                let at_print_port = self.judge(&entry.record) == Err(Ignored::PrintPort);
+                let at_print_port = self.judge(&entry.record.whole()) == Err(Ignored::PrintPort);
                 if at_print_port && self.withdrawn.len() < self.max {
                     // As soon as the port is none any more it comes back.
                     let one = Withdrawn { record: entry.record, due: None, session: entry.session };
@@ -361,8 +384,10 @@ impl Book {
                 }
             } else if entry.current != entry.reported || entry.again {
                 entry.again = false;
-                entry.reported = entry.current.clone();
-                return entry.current.clone().map(|seen| DiscoveryEvent::Found(Box::new(seen)));
+                entry.reported = entry.current;
+                let record = entry.record.whole();
+                let Ok(seen) = self.judge(&record) else { continue };
+                return Some(DiscoveryEvent::Found(Box::new(seen)));
             }
         }
         None
@@ -379,7 +404,7 @@ impl Book {
     fn mark(&mut self, key: &str, now: Instant) {
         let Some(entry) = self.entries.get_mut(key) else { return };
         if entry.due.is_none() && (entry.current != entry.reported || entry.current.is_none()) {
-            let wait = if is_queue(&entry.record) {
+            let wait = if entry.record.is_queue() {
                 // Others on its host may tell that it is a computer's.
                 self.settle * RAW_WAITS
             } else if !entry.record.kind.is_ipp() {
@@ -426,7 +451,7 @@ impl Book {
         }
         let host = record.host.to_ascii_lowercase();
         if self.queues.count(&host, key, self.session) {
-            self.judge_again(now, |record| is_queue(record) && record.host.eq_ignore_ascii_case(&host));
+            self.judge_again(now, |record| record.is_queue() && record.host.eq_ignore_ascii_case(&host));
         }
     }
 
@@ -436,7 +461,7 @@ impl Book {
         if self.pushed_out.len() >= self.max {
             return false;
         }
-        let all = self.entries.iter().map(|(key, entry)| (key, entry.address(), entry.number));
+        let all = self.entries.iter().map(|(key, entry)| (key, entry.address, entry.number));
         let Some(key) = youngest_of_most(all, newcomer) else { return false };
         let Some(entry) = self.entries.remove(&key) else { return true };
         if let Some(at) = entry.due {
@@ -449,20 +474,20 @@ impl Book {
     }
 
     /// What has changed for some services: they are judged again. How many are no longer acceptable?
-    fn judge_again(&mut self, now: Instant, concerned: impl Fn(&Announcement) -> bool) -> Outcome {
+    fn judge_again(&mut self, now: Instant, concerned: impl Fn(&Kept) -> bool) -> Outcome {
         let mut withdrawn = 0;
         let mut changed = Vec::new();
         for (key, entry) in self.entries.iter().filter(|(_, entry)| concerned(&entry.record)) {
             let gone = entry.current.is_none() && entry.due.is_some();
-            let current = self.judge(&entry.record).ok();
-            if !gone && current != entry.current {
+            let current = self.judge(&entry.record.whole()).ok();
+            if !gone && current.as_ref().map(hash) != entry.current {
                 changed.push((key.clone(), current));
             }
         }
         for (key, current) in changed {
             withdrawn += u64::from(current.is_none());
             if let Some(entry) = self.entries.get_mut(&key) {
-                entry.current = current;
+                entry.says(current.as_ref());
             }
             self.mark(&key, now);
         }

@@ -240,7 +240,7 @@ fn ipp_sighting(place: Place, (endpoint, seen): (Endpoint, Observation), more: O
         priority: 50,
         evidence,
         location: seen.location,
-        formats: seen.capabilities.formats,
+        formats: seen.capabilities.formats.clone(),
     }
 }
 

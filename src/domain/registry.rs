@@ -294,6 +294,11 @@ impl Registry {
         self.printers.values()
     }
 
+    /// All printers, by id.
+    pub fn into_printers(self) -> impl Iterator<Item = Printer> {
+        self.printers.into_values()
+    }
+
     /// How many devices wait until it is known who they are; not those that an administrator ignores or retired.
     pub fn quarantined(&self) -> usize {
         self.quarantine.values().filter(|q| !q.parked).count()

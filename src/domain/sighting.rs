@@ -50,7 +50,7 @@ pub fn in_order(macs: impl IntoIterator<Item = String>) -> Vec<String> {
 }
 
 /// One discovery source's word about one service instance.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Sighting {
     /// Stable within its source: for mDNS the full service name (`Laser._ipp._tcp.local.`).
     pub key: String,

@@ -15,6 +15,7 @@ pub use report::{ReportContext, reported};
 use super::sighting::Evidence;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Which protocol an observation came over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -96,7 +97,7 @@ pub struct Counters {
 }
 
 /// What the printer can do, as far as jobs need it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Capabilities {
     /// `document-format-supported`, lower case.
     pub formats: Vec<String>,
@@ -165,6 +166,21 @@ pub struct Observation {
     pub trays: Vec<Tray>,
     /// Counters.
     pub counters: Counters,
-    /// Capabilities.
-    pub capabilities: Capabilities,
+    /// Capabilities. By far the largest part, and the same for all printers of a model: shared.
+    #[serde(with = "content")]
+    pub capabilities: Arc<Capabilities>,
+}
+
+/// What is shared in memory is stored as its content.
+mod content {
+    use super::{Arc, Capabilities};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(shared: &Arc<Capabilities>, to: S) -> Result<S::Ok, S::Error> {
+        shared.as_ref().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<Capabilities>, D::Error> {
+        Capabilities::deserialize(from).map(Arc::new)
+    }
 }

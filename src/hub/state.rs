@@ -4,6 +4,7 @@
 mod agents;
 mod effects;
 mod probing;
+mod shared;
 mod telling;
 mod waiting;
 
@@ -134,6 +135,7 @@ pub struct HubState {
     records: Vec<Record>,
     deferred: u64,
     refusals: effects::Refusals,
+    shared: shared::Shared,
 }
 
 /// The polls over one protocol.
@@ -205,7 +207,11 @@ impl HubState {
         let (mut ipp, mut snmp) = (Lane::new(&settings), Lane::new(&settings));
         let mut printers = BTreeMap::new();
         let mut known = Vec::new();
-        for row in rows {
+        let mut shared = shared::Shared::default();
+        for mut row in rows {
+            for last in [&mut row.state.ipp.last, &mut row.state.snmp.last].into_iter().flatten() {
+                last.capabilities = shared.one(std::mem::take(&mut last.capabilities));
+            }
             let entry = Entry { state: row.state, book: row.book, desired: row.desired, ..Entry::default() };
             printers.insert(row.printer.id.clone(), entry);
             known.push(row.printer);
@@ -249,6 +255,7 @@ impl HubState {
             records: Vec::new(),
             deferred: 0,
             refusals: effects::Refusals::default(),
+            shared,
         };
         effects.into_iter().for_each(|effect| state.carry_out(effect, false, now));
         let registry = &state.registry;
@@ -539,12 +546,14 @@ impl HubState {
         true
     }
 
-    fn observed(&mut self, id: &PrinterId, answer: PollAnswer, now: Timestamp) {
+    fn observed(&mut self, id: &PrinterId, mut answer: PollAnswer, now: Timestamp) {
         if self.is_pending(id) {
             // Only who it is was to be learned.
             return self.enroll(id, now);
         }
         let has_ipp = self.has_ipp(id);
+        let said = std::mem::take(&mut answer.observation.capabilities);
+        answer.observation.capabilities = self.shared.one(said);
         let Some(entry) = self.printers.get_mut(id) else { return };
         let source = answer.observation.source;
         let before = entry.state.clone();

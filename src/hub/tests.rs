@@ -103,7 +103,7 @@ struct Hub {
     printers: Printers,
     outputs: watch::Receiver<Vec<HubOutput>>,
     cancel: CancellationToken,
-    task: JoinHandle<Result<(), HubError<std::io::Error>>>,
+    task: JoinHandle<Result<HubState, HubError<std::io::Error>>>,
     epoch: Instant,
 }
 
@@ -240,7 +240,7 @@ fn observation(n: usize) -> Observation {
         supplies: vec![],
         trays: vec![],
         counters: Counters { impressions: Some(5), ..Counters::default() },
-        capabilities: Capabilities { formats: vec!["application/pdf".into()], ..Capabilities::default() },
+        capabilities: Arc::new(Capabilities { formats: vec!["application/pdf".into()], ..Capabilities::default() }),
     }
 }
 

@@ -43,7 +43,7 @@ pub struct PrinterView {
     /// Whether it takes jobs, if it says.
     pub accepting: Option<bool>,
     /// What it can do, as last observed.
-    pub capabilities: Capabilities,
+    pub capabilities: Arc<Capabilities>,
     /// `printer-up-time` at `observed_at`, in seconds.
     pub up_time: Option<i64>,
     /// When it was last observed.

@@ -17,6 +17,7 @@ use crate::domain::state::naming::plain;
 use crate::domain::state::{Capabilities, Counters, Level, Observation, PrinterStateEnum, Source, Tray};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What a full poll asks for: everything [`observation`] looks at. Asked by name, because `all` makes some printers answer
 /// with 100 KB of `media-col-database`, and because some leave out of `all` what they give when named.
@@ -130,7 +131,7 @@ pub fn observation(message: &Message, at: Timestamp) -> Option<Observation> {
             pages: count(group, "printer-pages-completed"),
             media_sheets: count(group, "printer-media-sheets-completed"),
         },
-        capabilities: capabilities(group),
+        capabilities: Arc::new(capabilities(group)),
     };
     (!says_nothing(&observation)).then_some(observation)
 }
@@ -139,7 +140,7 @@ pub fn observation(message: &Message, at: Timestamp) -> Option<Observation> {
 fn says_nothing(o: &Observation) -> bool {
     let state = o.printer_state.is_none() && o.reasons.is_empty() && o.message.is_none() && o.accepting.is_none();
     let figures = o.queued_jobs.is_none() && o.up_time.is_none() && o.counters == Counters::default();
-    let parts = o.supplies.is_empty() && o.trays.is_empty() && o.capabilities == Capabilities::default();
+    let parts = o.supplies.is_empty() && o.trays.is_empty() && *o.capabilities == Capabilities::default();
     let identity = o.evidence == Evidence::default() && o.name.is_none() && o.location.is_none();
     state && figures && parts && identity && o.firmware.is_none()
 }

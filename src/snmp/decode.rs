@@ -26,6 +26,7 @@ use crate::domain::sighting::Evidence;
 use crate::domain::state::naming::clean;
 use crate::domain::state::{Capabilities, Counters, Observation, Source};
 use jiff::Timestamp;
+use std::sync::Arc;
 
 /// The observation in what an agent said, complete at `at`; `None` when it is no printer's.
 pub fn observation(mib: &Mib, at: Timestamp) -> Option<Observation> {
@@ -58,7 +59,7 @@ pub fn observation(mib: &Mib, at: Timestamp) -> Option<Observation> {
         up_time: mib.get(o::SYS_UP_TIME).and_then(int).map(|hundredths| hundredths / 100),
         trays: supplies::trays(mib, device.index, charset),
         counters: counters(mib, device.index),
-        capabilities: capabilities(mib, device.index),
+        capabilities: Arc::new(capabilities(mib, device.index)),
         supplies,
     })
 }

@@ -157,16 +157,24 @@ fn made_of(id: &PrinterId, evidence: &Evidence) -> &'static str {
     if evidence.macs.iter().any(of_mac) { "mac" } else { "name" }
 }
 
+/// The whole document. Printers are written as they are: as JSON values a thousand of them take some megabytes.
+#[derive(Serialize)]
+struct Document<'a> {
+    printers: &'a [Shown],
+    #[serde(flatten)]
+    others: serde_json::Value,
+}
+
 /// All of them as JSON.
 pub(super) fn json(printers: &[Shown], looked: &Looked, all: bool) -> anyhow::Result<String> {
-    let mut value = json!({"complete": looked.complete, "printers": printers, "duplicates": looked.duplicates});
-    value["silent"] = looked.silent.iter().map(|(place, why)| json!({"place": place, "why": why})).collect();
+    let mut others = json!({"complete": looked.complete, "duplicates": looked.duplicates});
+    others["silent"] = looked.silent.iter().map(|(place, why)| json!({"place": place, "why": why})).collect();
     if all {
-        value["ignored"] = json!(looked.ignored);
-        value["datagrams"] = json!(looked.datagrams);
-        value["leftOut"] = looked.left_out.iter().map(|(what, why)| json!({"what": what, "why": why})).collect();
+        others["ignored"] = json!(looked.ignored);
+        others["datagrams"] = json!(looked.datagrams);
+        others["leftOut"] = looked.left_out.iter().map(|(what, why)| json!({"what": what, "why": why})).collect();
     }
-    Ok(serde_json::to_string_pretty(&value)? + "\n")
+    Ok(serde_json::to_string_pretty(&Document { printers, others })? + "\n")
 }
 
 /// All of them as a table.

@@ -305,7 +305,8 @@ pub(super) fn level_value(level: Level) -> Value {
 pub(super) mod tests {
     use super::*;
     use crate::domain::sighting::Evidence;
-    use crate::domain::state::{Capabilities, Counters, Supply, Tray};
+    use crate::domain::state::{Counters, Supply, Tray};
+    use std::sync::Arc;
 
     pub(in crate::domain::state) fn observation(reasons: &[&str]) -> Observation {
         Observation {
@@ -324,7 +325,7 @@ pub(super) mod tests {
             supplies: vec![],
             trays: vec![],
             counters: Counters::default(),
-            capabilities: Capabilities::default(),
+            capabilities: Arc::default(),
         }
     }
 

@@ -12,6 +12,7 @@
 use super::{
     Capabilities, Counters, Heard, Level, Observation, PrinterState, PrinterStateEnum, Source, Supply, Tray, family,
 };
+use std::sync::Arc;
 
 /// One picture of a printer. Each part comes with its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +36,7 @@ pub struct Picture<'a> {
     /// Firmware.
     pub firmware: Option<(&'a str, Source)>,
     /// What it can do.
-    pub capabilities: Option<(&'a Capabilities, Source)>,
+    pub capabilities: Option<(&'a Arc<Capabilities>, Source)>,
 }
 
 impl<'a> Picture<'a> {
@@ -59,7 +60,7 @@ impl<'a> Picture<'a> {
             firmware: each().find_map(|o| Some((o.firmware.as_deref()?, o.source))),
             capabilities: each()
                 .map(|o| (&o.capabilities, o.source))
-                .find(|(capabilities, _)| **capabilities != Capabilities::default()),
+                .find(|(capabilities, _)| ***capabilities != Capabilities::default()),
         }
     }
 

@@ -156,6 +156,7 @@ mod tests {
     use crate::domain::sighting::Evidence;
     use crate::domain::state::{Level, Tray};
     use jiff::Timestamp;
+    use std::sync::Arc;
 
     fn printer() -> Printer {
         Printer {
@@ -220,7 +221,7 @@ mod tests {
                 capacity: None,
             })
             .collect();
-        o.capabilities.media = vec![long.clone(); 100];
+        o.capabilities = Arc::new(Capabilities { media: vec![long.clone(); 100], ..Capabilities::default() });
         o.firmware = Some(long.clone());
         let mut state = PrinterState::default();
         state.observed(o);

@@ -59,6 +59,16 @@ impl HubState {
         output
     }
 
+    /// All printers as they are now.
+    pub fn into_rows(self) -> Vec<PrinterRow> {
+        let mut entries = self.printers;
+        let row = |printer: Printer| {
+            let Entry { state, book, desired, .. } = entries.remove(&printer.id)?;
+            Some(PrinterRow { printer, state, book, desired })
+        };
+        self.registry.into_printers().filter_map(row).collect()
+    }
+
     /// The views that changed; `None` for a printer that is no more. To be published after the output is durable.
     pub fn take_views(&mut self) -> Vec<(PrinterId, Option<PrinterView>)> {
         let stale = std::mem::take(&mut self.stale_views);
