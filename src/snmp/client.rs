@@ -10,22 +10,24 @@
 //! | what is remembered | [`MAX_REMEMBERED`] addresses |
 //!
 //! Which of the configured logins an agent takes is tried in their order (SNMPv3 users, v2c, v1), each a little after the
-//! one before, and remembered by address; after [`FORGET_AFTER`] polls in vain it is tried anew. A wrong community is
+//! one before, and remembered by address; after [`FORGET_AFTER`] questions in vain it is tried anew. A wrong community is
 //! answered by silence, a wrong password by a complaint that is not signed and so counts for nothing: neither is told from
 //! silence.
 //!
 //! Old agents: SNMPv1 refuses a whole Get for one object that is missing: it is asked again without it. An answer that
 //! would be too big is asked for in halves. An agent that does not answer GetBulk is asked with GetNext. A group at which
-//! an agent falls silent fails the poll twice and is then left out.
+//! an agent falls silent fails the poll twice and is then left out, but for a try now and then.
 //!
 //! Only answers from the address asked are taken. Nothing is ever set.
 
 mod identify;
 mod login;
+mod memory;
 mod session;
 
 pub use identify::IDENTIFY_DEADLINE;
 pub use login::{Login, User};
+pub use memory::FORGET_AFTER;
 
 use super::decode::{self, mib::Mib};
 use super::objects::{GROUPS, Group};
@@ -35,11 +37,13 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use login::Version;
+use memory::{Attempt, Context, Memory};
 use session::Session;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The longest a poll takes.
 pub const POLL_DEADLINE: Duration = Duration::from_secs(25);
@@ -49,8 +53,6 @@ pub const MAX_REQUESTS: u32 = 400;
 pub const MAX_ROWS: usize = 64;
 /// Addresses whose login is remembered.
 pub const MAX_REMEMBERED: usize = 4_096;
-/// Polls in vain after which the login is tried anew.
-pub const FORGET_AFTER: u32 = 3;
 
 /// Between one login tried and the next.
 const STAGGER: Duration = Duration::from_millis(250);
@@ -167,34 +169,6 @@ struct Inner {
     memory: Mutex<HashMap<SocketAddr, Memory>>,
 }
 
-/// What is remembered of an agent.
-#[derive(Debug, Clone, Default)]
-struct Memory {
-    attempt: Option<Attempt>,
-    context: Context,
-    /// GetBulk is not answered.
-    next_only: bool,
-    /// Polls in vain, in a row.
-    failures: u32,
-    /// Groups at which it fell silent, and how often.
-    stalls: HashMap<&'static str, u32>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Context {
-    #[default]
-    NotTried,
-    Absent,
-    Present,
-}
-
-/// A login with a version of the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Attempt {
-    login: usize,
-    version: Version,
-}
-
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client").field("logins", &self.inner.logins).finish_non_exhaustive()
@@ -212,8 +186,8 @@ impl Client {
             Ok(transport) => transport,
             Err(_) => UdpTransport::bind("0.0.0.0:0").await.map_err(|error| Error::Socket(error.to_string()))?,
         };
-        let inner =
-            Inner { transport, engines: Arc::new(EngineCache::new()), logins, memory: Mutex::new(HashMap::new()) };
+        let engines = Arc::new(EngineCache::new());
+        let inner = Inner { transport, engines, logins, memory: Mutex::new(HashMap::new()) };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -237,15 +211,7 @@ impl Client {
         let read = read.unwrap_or_else(|_| {
             Err(Error::Limit { address, why: format!("it took longer than {} s", POLL_DEADLINE.as_secs()) })
         });
-        self.remember(address, |memory| match &read {
-            Ok(_) => memory.failures = 0,
-            Err(_) => {
-                memory.failures = memory.failures.saturating_add(1);
-                if memory.failures >= FORGET_AFTER {
-                    *memory = Memory { stalls: std::mem::take(&mut memory.stalls), ..Memory::default() };
-                }
-            }
-        });
+        self.remember(address, |memory| memory.ended(read.is_ok()));
         read
     }
 
@@ -290,7 +256,7 @@ impl Client {
     /// Its maker's own objects.
     async fn ask_objects(&self, address: SocketAddr, session: &mut Session, mib: &mut Mib) -> Result<(), Error> {
         const NAME: &str = "makers' objects";
-        if self.has_stalled(address, NAME) {
+        if self.leaves_out(address, NAME) {
             return Ok(());
         }
         let asked = session.objects(decode::own_objects(mib).into_iter(), mib).await;
@@ -328,16 +294,16 @@ impl Client {
         group: &Group,
         mib: &mut Mib,
     ) -> Result<(), Error> {
-        if self.has_stalled(address, group.name) {
+        if self.leaves_out(address, group.name) {
             return Ok(());
         }
         let walked = session.walk(group, mib).await;
         self.judge(address, group.name, walked)
     }
 
-    /// Whether an agent fell silent at this part of a poll twice: it is left out then.
-    fn has_stalled(&self, address: SocketAddr, part: &'static str) -> bool {
-        self.memory(address).stalls.get(part).is_some_and(|stalls| *stalls >= 2)
+    /// Whether an agent always falls silent at this part: it is left out then.
+    fn leaves_out(&self, address: SocketAddr, part: &'static str) -> bool {
+        self.memory(address).leaves_out(part, Instant::now())
     }
 
     fn judge(
@@ -348,17 +314,15 @@ impl Client {
     ) -> Result<(), Error> {
         match result {
             Ok(()) => {
-                self.remember(address, |memory| {
-                    memory.stalls.remove(part);
-                });
+                self.remember(address, |memory| memory.answered(part));
                 Ok(())
             }
             Err(session::Failure::Silent) => {
-                self.remember(address, |memory| *memory.stalls.entry(part).or_default() += 1);
-                Err(Error::Stalled { address, group: part })
+                let mut borne = false;
+                self.remember(address, |memory| borne = memory.stalled(part, Instant::now()));
+                if borne { Ok(()) } else { Err(Error::Stalled { address, group: part }) }
             }
-            Err(session::Failure::Limit(why)) => Err(Error::Limit { address, why }),
-            Err(session::Failure::Refused(why) | session::Failure::Other(why)) => Err(Error::Other { address, why }),
+            Err(failure) => Err(failed(address, part, failure)),
         }
     }
 
@@ -453,5 +417,14 @@ impl Client {
             any.and_then(|any| memory.remove(&any));
         }
         change(memory.entry(address).or_default());
+    }
+}
+
+/// Why a part of a poll failed.
+fn failed(address: SocketAddr, part: &'static str, failure: session::Failure) -> Error {
+    match failure {
+        session::Failure::Silent => Error::Stalled { address, group: part },
+        session::Failure::Limit(why) => Error::Limit { address, why },
+        session::Failure::Refused(why) | session::Failure::Other(why) => Error::Other { address, why },
     }
 }
