@@ -12,12 +12,13 @@ use common::snmpd::{Access, COLOUR_LASER, Snmpd};
 use printgate::domain::endpoint::EndpointKind;
 use printgate::domain::identity;
 use printgate::simulate::snmp::{RecordAgent, Recording};
-use printgate::snmp::client::{Client, Error, FORGET_AFTER, Login, Patience, User};
+use printgate::snmp::client::{Client, Error, FORGET_AFTER, IDENTIFY_DEADLINE, Login, Patience, User};
 use printgate::snmp::decode::{self, Channel, Identified};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::time::Instant;
 use tokio::net::UdpSocket;
 
 /// Passes datagrams to an agent and its answers back, and counts what is asked.
@@ -339,4 +340,17 @@ async fn another_community_is_found_after_some_questions_in_vain() {
         assert!(matches!(told, Err(Error::Silent { .. })), "{told:?}");
     }
     assert!(client.identify(agent.address, Patience::Short).await.unwrap().printer);
+}
+
+/// As many logins as the configuration takes.
+#[tokio::test]
+async fn silence_is_silence_with_many_logins_too() {
+    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let user = |n: usize| Login::User(User::new(&format!("user{n}"), None, None).unwrap());
+    let logins = (0..8).map(user).chain((0..8).map(|n| Login::Community(format!("community{n}"))));
+    let client = Client::open(logins.collect()).await.unwrap();
+    let begun = Instant::now();
+    let error = client.identify(silent.local_addr().unwrap(), Patience::Long).await.unwrap_err();
+    assert!(matches!(error, Error::Silent { .. }), "{error}");
+    assert!(begun.elapsed() < IDENTIFY_DEADLINE, "{:?}", begun.elapsed());
 }

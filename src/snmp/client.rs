@@ -5,6 +5,7 @@
 //! | what | limit |
 //! |---|---|
 //! | one request | 1–2 s, sent at most three times |
+//! | a login found | 11 s, however many there are |
 //! | a poll | [`POLL_DEADLINE`], [`MAX_REQUESTS`] requests, [`decode::mib::MAX_VARIABLES`] variables |
 //! | a column | [`MAX_ROWS`] rows; ends where identifiers leave it or do not grow |
 //! | what is remembered | [`MAX_REMEMBERED`] addresses |
@@ -54,8 +55,13 @@ pub const MAX_ROWS: usize = 64;
 /// Addresses whose login is remembered.
 pub const MAX_REMEMBERED: usize = 4_096;
 
-/// Between one login tried and the next.
+/// Between one login tried and the next, at most; with many of them less, so that the last is tried [`SPREAD`] after the
+/// first.
 const STAGGER: Duration = Duration::from_millis(250);
+/// See there.
+const SPREAD: Duration = Duration::from_millis(1_500);
+/// The longest search for a login: what is left of [`IDENTIFY_DEADLINE`] and [`POLL_DEADLINE`] is for the questions.
+const GREETING: Duration = Duration::from_secs(11);
 /// How long a login may take to be answered, round after round.
 const ROUNDS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(3)];
 /// Retransmissions of a request to an agent that is known to answer.
@@ -68,9 +74,9 @@ const JETDIRECT: &str = "Jetdirect";
 /// How long silence is borne.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// Two rounds, about 4 s: something else is known of the printer already.
+    /// Two rounds, 3 to 6 s: something else is known of the printer already.
     Short,
-    /// Three rounds, about 8 s: enough for a device to wake up.
+    /// Three rounds, 6 to 11 s: enough for a device to wake up.
     Long,
 }
 
@@ -335,19 +341,26 @@ impl Client {
     ) -> Result<(Attempt, Session), Error> {
         let attempts = self.attempts();
         let rounds = if patience == Patience::Long { ROUNDS.len() } else { 2 };
+        let give_up = Instant::now() + GREETING;
+        let stagger = stagger(attempts.len());
         let mut refused = None;
-        for answer in ROUNDS.iter().take(rounds) {
+        'rounds: for answer in ROUNDS.iter().take(rounds) {
             let mut running = FuturesUnordered::new();
             for (place, attempt) in attempts.iter().enumerate() {
                 let mut session = self.session(address, *attempt, None, *answer, 0)?;
                 running.push(async move {
-                    tokio::time::sleep(STAGGER.saturating_mul(u32::try_from(place).unwrap_or(u32::MAX))).await;
+                    tokio::time::sleep(stagger.saturating_mul(u32::try_from(place).unwrap_or(u32::MAX))).await;
                     let mut mib = Mib::default();
                     let result = session.system(&mut mib).await;
                     (*attempt, session, result.map(|()| mib))
                 });
             }
-            while let Some((attempt, session, result)) = running.next().await {
+            loop {
+                let (attempt, session, result) = match tokio::time::timeout_at(give_up, running.next()).await {
+                    Ok(Some(tried)) => tried,
+                    Ok(None) => break,
+                    Err(_) => break 'rounds,
+                };
                 match result {
                     Ok(found) if !found.is_empty() => {
                         *mib = found;
@@ -420,11 +433,34 @@ impl Client {
     }
 }
 
+/// Between one of so many logins and the next.
+fn stagger(logins: usize) -> Duration {
+    let gaps = u32::try_from(logins.saturating_sub(1)).unwrap_or(u32::MAX);
+    SPREAD.checked_div(gaps).unwrap_or(STAGGER).min(STAGGER)
+}
+
 /// Why a part of a poll failed.
 fn failed(address: SocketAddr, part: &'static str, failure: session::Failure) -> Error {
     match failure {
         session::Failure::Silent => Error::Stalled { address, group: part },
         session::Failure::Limit(why) => Error::Limit { address, why },
         session::Failure::Refused(why) | session::Failure::Other(why) => Error::Other { address, why },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_logins_as_there_may_be_have_their_turn() {
+        assert_eq!([0, 1, 2, 7].map(stagger), [STAGGER; 4]);
+        // 8 users, 8 communities with two versions each.
+        for logins in 8..=24_u32 {
+            let last = stagger(logins as usize) * (logins - 1);
+            assert!(last <= SPREAD && last > SPREAD - Duration::from_millis(1), "{last:?}");
+        }
+        let rounds: Duration = ROUNDS.iter().map(|answer| *answer + SPREAD).sum();
+        assert!(rounds <= GREETING && GREETING < IDENTIFY_DEADLINE, "{rounds:?}");
     }
 }
