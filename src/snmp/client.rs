@@ -8,7 +8,7 @@
 //! | a login found | 11 s, however many there are |
 //! | a poll | [`POLL_DEADLINE`], [`MAX_REQUESTS`] requests, [`decode::mib::MAX_VARIABLES`] variables |
 //! | a column | [`MAX_ROWS`] rows; ends where identifiers leave it or do not grow |
-//! | what is remembered | [`MAX_REMEMBERED`] addresses |
+//! | what is remembered | [`MAX_REMEMBERED`] addresses, and as many SNMPv3 engines |
 //!
 //! Which of the configured logins an agent takes is tried in their order (SNMPv3 users, v2c, v1), each a little after the
 //! one before, and remembered by address; after [`FORGET_AFTER`] questions in vain it is tried anew. A wrong community is
@@ -192,7 +192,8 @@ impl Client {
             Ok(transport) => transport,
             Err(_) => UdpTransport::bind("0.0.0.0:0").await.map_err(|error| Error::Socket(error.to_string()))?,
         };
-        let engines = Arc::new(EngineCache::new());
+        // Without a capacity it keeps whoever answered.
+        let engines = Arc::new(EngineCache::new().with_max_capacity(MAX_REMEMBERED));
         let inner = Inner { transport, engines, logins, memory: Mutex::new(HashMap::new()) };
         Ok(Self { inner: Arc::new(inner) })
     }
