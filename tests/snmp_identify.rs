@@ -186,6 +186,7 @@ async fn the_ways_to_print_are_those_of_prt_channel_table() {
         (".1.3.6.1.2.1.43.14.1.1.2.3.7", "integer", "34"),
         (".1.3.6.1.2.1.43.14.1.1.2.3.8", "integer", "37"),
         (".1.3.6.1.2.1.43.14.1.1.2.3.9", "integer", "37"),
+        (".1.3.6.1.2.1.43.14.1.1.2.3.10", "integer", "8"),
         // Takes no data.
         (".1.3.6.1.2.1.43.14.1.1.6.3.2", "integer", "4"),
         (".1.3.6.1.2.1.43.14.1.1.9.3.1", "string", "Queue=PASSTHRU"),
@@ -196,6 +197,7 @@ async fn the_ways_to_print_are_those_of_prt_channel_table() {
         (".1.3.6.1.2.1.43.14.1.1.9.3.6", "string", "URI=ipp://printer.example:9100/ipp"),
         (".1.3.6.1.2.1.43.14.1.1.9.3.8", "string", "Port=22"),
         (".1.3.6.1.2.1.43.14.1.1.9.3.9", "string", "Port=99999"),
+        (".1.3.6.1.2.1.43.14.1.1.9.3.10", "string", "Port=1515"),
     ];
     let snmpd = Snmpd::start(Ipv4Addr::LOCALHOST, 0, Access::Community, &colour_laser_with(&channels));
     let told = client().await.identify(snmpd.address(), Patience::Long).await.unwrap();
@@ -207,6 +209,7 @@ async fn the_ways_to_print_are_those_of_prt_channel_table() {
             channel(EndpointKind::Lpd, 515, "/PASSTHRU"),
             channel(EndpointKind::AppSocket, 9_101, ""),
             channel(EndpointKind::Ipps, 443, "/ipp/port2"),
+            channel(EndpointKind::Lpd, 1_515, "/auto"),
         ]
     );
     assert_eq!(snmpd.snmpget(&["-v2c", "-c", "public"], ".1.3.6.1.2.1.43.14.1.1.9.3.3").trim_matches('"'), "Port=9101");

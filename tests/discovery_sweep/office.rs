@@ -99,8 +99,11 @@ async fn named() {
     let mut silent = printer("No agent", [127, 7, 1, 10], "office-colour");
     silent.snmp_port = None;
     silent.tls = true;
-    let (office, _directory) = office(vec![silent, printer("Both", [127, 7, 1, 20], "office-colour")]).await;
-    let policy = PrinterPolicy { allowed: loopback_networks(), ..PrinterPolicy::default() };
+    let mut both = printer("Both", [127, 7, 1, 20], "office-colour");
+    (both.appsocket_port, both.lpd_port) = (Some(9_100), Some(0));
+    let (office, _directory) = office(vec![silent, both, printer("IPP alone", [127, 7, 1, 21], "office-colour")]).await;
+    let lpd = office.printers()[1].lpd.unwrap().port();
+    let policy = PrinterPolicy { allowed: loopback_networks() };
     let client = client(communities(&["public"])).await;
     let ask = async |address: [u8; 4], client: Option<&Client>, reason| {
         let place = Place { address: Ipv4Addr::from(address).into(), scope_id: 0, port: 161 };
@@ -116,11 +119,16 @@ async fn named() {
     assert_eq!(
         ask([127, 7, 1, 20], Some(&client), Reason::Named).await,
         [
-            "snmp:127.7.1.20",
-            "snmp:127.7.1.20/ipp:631",
-            "snmp:127.7.1.20/appsocket:9100",
-            "snmp:127.7.1.20/lpd:515/auto"
+            "snmp:127.7.1.20".to_owned(),
+            "snmp:127.7.1.20/ipp:631".to_owned(),
+            "snmp:127.7.1.20/appsocket:9100".to_owned(),
+            format!("snmp:127.7.1.20/lpd:{lpd}/auto"),
         ]
+    );
+    // An agent lists what its printer listens for.
+    assert_eq!(
+        ask([127, 7, 1, 21], Some(&client), Reason::Named).await,
+        ["snmp:127.7.1.21", "snmp:127.7.1.21/ipp:631"]
     );
     assert_eq!(ask([127, 7, 1, 20], None, Reason::Named).await, ["snmp:127.7.1.20/ipp:631"]);
     // With as many communities as there may be, too.
@@ -146,7 +154,7 @@ fn a_small_network_of_ipv6_is_swept() {
             let mut source = Sweep::new(options, client(communities(&["public"])).await);
             let swept = sweep(&mut source).await;
             assert_eq!(swept.progress.addresses, 1_024);
-            let ways = ["", "/appsocket:9100", "/ipp:631", "/lpd:515/auto"].map(|way| format!("snmp:fd00:88::af{way}"));
+            let ways = ["", "/ipp:631"].map(|way| format!("snmp:fd00:88::af{way}"));
             assert_eq!(swept.keys(), ways);
             office.shutdown().await;
         });
@@ -172,7 +180,7 @@ async fn said_to_print() {
     let _lists = Snmpd::start(addresses[0], 161, Who::Community, &rows);
     let _plain = Snmpd::start(addresses[1], 161, Who::Community, COLOUR_LASER);
 
-    let policy = PrinterPolicy { allowed: loopback_networks(), ..PrinterPolicy::default() };
+    let policy = PrinterPolicy { allowed: loopback_networks() };
     let places = PrintPlaces::default();
     let port = std::net::UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
     let mut heard = MdnsOptions::new(policy.clone());
