@@ -58,7 +58,7 @@ pub(super) async fn run(
             }
             !known
         });
-        let (client, policy) = (clients.borrow().clone(), policy());
+        let (client, policy) = (clients.now(), policy());
         let (client, policy, places, sightings) = (client.as_ref(), &policy, &places, &sightings);
         stream::iter(due)
             .for_each_concurrent(AT_ONCE, |((address, scope_id), at)| async move {

@@ -29,8 +29,6 @@ const AT_ONCE: usize = 8;
 const ADDRESSES: usize = 4;
 /// Longest look-up of a name.
 const LOOK_UP: Duration = Duration::from_secs(10);
-/// How long the first SNMP client is waited for; without one only IPP is asked.
-const FIRST_CLIENT: Duration = Duration::from_secs(2);
 
 /// What came of asking the places of the list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,13 +51,13 @@ pub(super) async fn run(
     if list.is_empty() {
         return;
     }
-    // A receiver whose sender is gone has no client and never will: SNMP is off.
-    let _ = timeout(FIRST_CLIENT, clients.wait_for(Option::is_some)).await;
+    // Without one only IPP is asked.
+    clients.first().await;
     let mut visits: Vec<Visit> =
         list.into_iter().map(|printer| Visit { printer, next: Instant::now(), failures: 0, visited: false }).collect();
     loop {
         let now = Instant::now();
-        let client = clients.borrow().clone();
+        let client = clients.now();
         let (policy, client) = (policy(), client.as_ref());
         let asking = Asking { client, port, policy: &policy, places: &places };
         let due = visits.iter_mut().filter(|one| one.next <= now);

@@ -10,8 +10,8 @@
 //! A listed IPP printer that does not answer is one all the same, as a gateway takes it in and waits for it: it is shown
 //! with `no answer`, under the id that it would get, and told on standard error.
 //!
-//! Exit codes: 0 done (found or not, answered or not), 1 failed (mDNS did not start and there was no other source, a gateway asked for with
-//! `--new` does not answer), 2 usage.
+//! Exit codes: 0 done (found or not, answered or not), 1 failed (mDNS did not start and there was no other source, a
+//! gateway asked for with `--new` does not answer), 2 usage, or none of the SNMP logins that it needs can be used.
 //!
 //! With `--json`, one object on standard output:
 //!
@@ -144,6 +144,20 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
             return Ok(Exit::Usage);
         }
     };
+    // Named here, or needed: without one no network is swept, and that it found nothing would say nothing.
+    if !args.no_probe && (config.sweep.is_wanted() || args.snmp_user.is_some()) {
+        let unusable = look::unusable_logins(&config).await;
+        if !unusable.is_empty() {
+            for why in &unusable {
+                eprintln!("printgate discover: {}", plain(why));
+            }
+            eprintln!(
+                "printgate discover: none of the SNMP logins can be used: put that right, or name another one with \
+                 --community or --snmp-user"
+            );
+            return Ok(Exit::Usage);
+        }
+    }
     let known = match args.new {
         true => match known(&args).await {
             Ok(known) => known,
