@@ -18,6 +18,8 @@ use printgate::simulate::{Office, OfficeConfig, PrinterSpec, profiles};
 use printgate::snmp::client::{Client, Login, User};
 use std::net::Ipv4Addr;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 use tempfile::TempDir;
 use tokio::net::UdpSocket;
@@ -286,4 +288,40 @@ async fn failed_twice() {
     }
     assert_eq!(lost, [ipp]);
     assert_eq!(sweep(&mut source).await.lost, Vec::<String>::new(), "told once");
+}
+
+#[test]
+fn an_agent_is_left_alone_and_may_die() {
+    netns::inside("office::an_agent_is_left_alone_and_may_die", || run(left_alone()));
+}
+
+async fn left_alone() {
+    let asked = [Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0))];
+    let mut agents = Vec::new();
+    for (asked, (address, answers)) in asked.iter().zip([([127, 7, 8, 10], u32::MAX), ([127, 7, 8, 20], 1)]) {
+        let socket = UdpSocket::bind((Ipv4Addr::from(address), 161)).await.unwrap();
+        let asked = asked.clone();
+        agents.push(tokio::spawn(async move {
+            let mut datagram = vec![0; 2_048];
+            loop {
+                let (length, from) = socket.recv_from(&mut datagram).await.unwrap();
+                let count = asked.fetch_add(1, Ordering::SeqCst);
+                // A Get becomes its answer; anything else is not understood.
+                let Some(at) = datagram[..length].windows(7).position(|seven| seven == b"public\xA0") else { continue };
+                datagram[at + 6] = 0xA2;
+                if count < answers {
+                    socket.send_to(&datagram[..length], from).await.unwrap();
+                }
+            }
+        }));
+    }
+    let mut options = options(&["127.7.8.0/26"]);
+    options.rate = 30;
+    let swept = sweep(&mut Sweep::new(options, client(communities(&["public"])).await)).await;
+    agents.iter().for_each(tokio::task::JoinHandle::abort);
+    assert_eq!((swept.progress.answered, swept.progress.rate), (2, 30));
+    // The sweep's question, the visit's with their repetitions, and one each two seconds.
+    let asked = asked.map(|asked| asked.load(Ordering::SeqCst));
+    println!("{asked:?} in {} requests", swept.progress.sent);
+    assert!(asked.iter().all(|asked| *asked <= 25), "{asked:?}");
 }
