@@ -291,6 +291,34 @@ async fn failed_twice() {
 }
 
 #[test]
+fn what_a_sweep_reported_before_it_was_cut_short_is_missed() {
+    netns::inside("office::what_a_sweep_reported_before_it_was_cut_short_is_missed", || run(cut_short()));
+}
+
+async fn cut_short() {
+    let (office, _directory) = office(vec![printer("First", [127, 7, 6, 10], "office-colour")]).await;
+    let mut options = options(&["127.7.6.0/24"]);
+    (options.rate, options.known) = (10, vec!["snmp:127.7.6.10".to_owned()]);
+    let client = client(communities(&["public"])).await;
+    let mut source = Sweep::new(options.clone(), client.clone());
+    let (events, mut told) = tokio::sync::mpsc::channel(64);
+    let key = tokio::select! {
+        swept = source.once(&events) => panic!("{swept:?}"),
+        event = told.recv() => match event {
+            Some(DiscoveryEvent::Found(seen)) => seen.key,
+            other => panic!("{other:?}"),
+        },
+    };
+    assert_eq!(key, "snmp:127.7.6.10");
+    office.shutdown().await;
+    // As when there are more logins.
+    options.reported = source.reported();
+    (options.networks, options.rate) = (networks(&["127.7.6.8/29"]), 1_000);
+    let lost = sweep(&mut Sweep::new(options, client)).await.lost;
+    assert!(lost.contains(&key), "{lost:?}");
+}
+
+#[test]
 fn an_agent_is_left_alone_and_may_die() {
     netns::inside("office::an_agent_is_left_alone_and_may_die", || run(left_alone()));
 }
