@@ -29,7 +29,7 @@ use std::time::Duration;
 
 /// Networks in a list.
 const MAX_NETWORKS: usize = 256;
-/// Prefix of the widest network that can be left out: as wide as can be swept.
+/// Requests a second.
 const MAX_RATE: u64 = 100_000;
 
 /// Which networks are swept, and how.
