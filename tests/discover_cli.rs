@@ -318,3 +318,24 @@ fn ignored_printers_are_told() {
     let why = ask(&["printers", &name, "--why"]).unwrap();
     assert_eq!((&why["standing"], &why["id"]), (&json!("ignored"), &away["putAway"][0]["id"]));
 }
+
+/// What, which file, what to do; nothing is waited for.
+#[test]
+fn a_login_that_cannot_be_used_is_told_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let short = directory.path().join("short");
+    std::fs::write(&short, "seven77\n").unwrap();
+    std::fs::set_permissions(&short, std::fs::Permissions::from_mode(0o600)).unwrap();
+    for (file, why) in [(directory.path().join("missing"), "No such file"), (short, "8 octets or more")] {
+        let file = file.to_str().unwrap();
+        let auth = format!("SHA256:{file}");
+        let user = ["--no-mdns", "--snmp-user", "monitor", "--snmp-auth", &auth];
+        for place in [["--sweep", "127.0.93.0/30"], ["--list", "127.0.93.1"]] {
+            let output = discover(mdns_port(), &[&user[..], &place].concat());
+            let told = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{output:?}");
+            assert!(told.contains("user monitor") && told.contains(file) && told.contains(why), "{told}");
+            assert!(told.contains("--community") && !told.contains("seven77"), "{told}");
+        }
+    }
+}

@@ -67,7 +67,7 @@ pub(super) async fn run(
             if printers.speaks_ipp(address) {
                 continue;
             }
-            let (client, policy) = (clients.borrow().clone(), policy());
+            let (client, policy) = (clients.now(), policy());
             let (places, sightings) = (places.clone(), sightings.clone());
             visits.spawn(async move {
                 let place = Place { address, scope_id, port };

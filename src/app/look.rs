@@ -106,6 +106,11 @@ pub struct Looked {
     pub complete: bool,
 }
 
+/// Why none of the SNMP logins can be used, a line for each; none if one can be, or none is wanted.
+pub async fn unusable_logins(config: &Config) -> Vec<String> {
+    if config.snmp.enabled { snmp_side::unusable(&config.snmp).await } else { Vec::new() }
+}
+
 /// Looks until all is done or `stop`.
 pub async fn look(options: LookOptions, progress: watch::Sender<LookProgress>, stop: CancellationToken) -> Looked {
     let LookOptions { config, listen, probe } = options;
@@ -113,7 +118,7 @@ pub async fn look(options: LookOptions, progress: watch::Sender<LookProgress>, s
     let (sightings, discovery) = mpsc::channel(SIGHTINGS);
     let clients = match probe {
         true => snmp_side::start(&config.snmp, snmp_side::SecretSource::Files, cancel.clone()),
-        false => watch::channel(None).1,
+        false => snmp_side::Clients::none(),
     };
     let printers = Printers::default();
     let places = sources::print_places(&config, &printers);

@@ -16,11 +16,47 @@ const AGAIN_FIRST: Duration = Duration::from_secs(5);
 const AGAIN_LONGEST: Duration = Duration::from_secs(600);
 /// Longest wait for one secret.
 const SECRET: Duration = Duration::from_secs(12);
-/// How long a poll waits for the first client.
+/// Octets of a password of SNMPv3 at least (RFC 3414, appendix A.2).
+const MIN_PASSWORD: usize = 8;
+/// How long the first client is waited for before it is done without.
 const FIRST_CLIENT: Duration = Duration::from_secs(2);
 
-/// The client that is in use; replaced when more logins can be.
-pub(super) type Clients = watch::Receiver<Option<Client>>;
+/// The client that is in use, replaced when more logins can be; and why others cannot.
+#[derive(Debug, Clone)]
+pub(super) struct Clients {
+    /// The client.
+    pub(super) client: watch::Receiver<Option<Client>>,
+    /// Why logins cannot be used.
+    pub(super) unusable: watch::Receiver<Vec<String>>,
+}
+
+impl Clients {
+    /// None, ever.
+    pub(super) fn none() -> Self {
+        Self { client: watch::channel(None).1, unusable: watch::channel(Vec::new()).1 }
+    }
+
+    /// The one in use.
+    pub(super) fn now(&self) -> Option<Client> {
+        self.client.borrow().clone()
+    }
+
+    /// The one in use; the first one is waited for, but not long.
+    pub(super) async fn first(&mut self) -> Option<Client> {
+        let first = tokio::time::timeout(FIRST_CLIENT, self.client.wait_for(Option::is_some)).await;
+        first.ok().and_then(Result::ok).and_then(|client| client.clone())
+    }
+
+    /// Why there is none, once that is known.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let unusable = self.unusable.borrow();
+        let none = self.client.borrow().is_none() && !unusable.is_empty();
+        none.then(|| format!("{NO_LOGIN}: {}", unusable.join("; ")))
+    }
+}
+
+/// What is wrong when no login can be used.
+pub(super) const NO_LOGIN: &str = "none of the SNMP logins can be used";
 
 /// Where secrets come from.
 #[derive(Debug, Clone)]
@@ -32,26 +68,35 @@ pub(super) enum SecretSource {
 }
 
 /// Makes the client for the configured logins. A secret that cannot be had costs its login, not the gateway; it is asked
-/// for again, ever less often; from files alone, for one look around, once.
+/// for again, ever less often; from files alone, for one look around, it is not.
 pub(super) fn start(config: &Snmp, secrets: SecretSource, cancel: CancellationToken) -> Clients {
-    let (sender, clients) = watch::channel(None);
+    let (sender, client) = watch::channel(None);
+    let (told, unusable) = watch::channel(Vec::new());
     if config.enabled {
         let config = config.clone();
         tokio::spawn(async move {
             tokio::select! {
                 () = cancel.cancelled() => {}
-                () = keep_open(&config, &secrets, &sender) => {}
+                () = keep_open(&config, &secrets, &sender, &told) => {}
             }
         });
     }
-    clients
+    Clients { client, unusable }
 }
 
-async fn keep_open(config: &Snmp, secrets: &SecretSource, sender: &watch::Sender<Option<Client>>) {
+async fn keep_open(
+    config: &Snmp,
+    secrets: &SecretSource,
+    sender: &watch::Sender<Option<Client>>,
+    told: &watch::Sender<Vec<String>>,
+) {
     let mut pause = AGAIN_FIRST;
     let mut known = 0;
     loop {
-        let (logins, mut all) = logins(config, secrets).await;
+        let (logins, mut unusable) = logins(config, secrets).await;
+        for error in &unusable {
+            tracing::error!(error, "an SNMP login is not used");
+        }
         let count = logins.len();
         if count > known {
             match Client::open(logins).await {
@@ -61,11 +106,13 @@ async fn keep_open(config: &Snmp, secrets: &SecretSource, sender: &watch::Sender
                 }
                 Err(error) => {
                     // Out of descriptors, or the network is not there yet.
-                    all = false;
                     tracing::error!(%error, "printers are not asked over SNMP yet");
+                    unusable.push(error.to_string());
                 }
             }
         }
+        let all = unusable.is_empty();
+        told.send_replace(unusable);
         if all || matches!(secrets, SecretSource::Files) {
             return;
         }
@@ -74,33 +121,40 @@ async fn keep_open(config: &Snmp, secrets: &SecretSource, sender: &watch::Sender
     }
 }
 
-/// The logins whose secrets could be had, and whether those are all.
-async fn logins(config: &Snmp, secrets: &SecretSource) -> (Vec<Login>, bool) {
-    let mut logins = Vec::new();
-    let mut all = true;
-    let mut take = |login: Result<Login, String>| match login {
+/// For one look around: why no login can be used, a line for each; none if one can be.
+pub(super) async fn unusable(config: &Snmp) -> Vec<String> {
+    let (logins, unusable) = logins(config, &SecretSource::Files).await;
+    if logins.is_empty() { unusable } else { Vec::new() }
+}
+
+/// The logins whose secrets could be had, and why others could not.
+async fn logins(config: &Snmp, secrets: &SecretSource) -> (Vec<Login>, Vec<String>) {
+    let (mut logins, mut unusable) = (Vec::new(), Vec::new());
+    let mut take = |whose: String, login: Result<Login, String>| match login {
         Ok(login) => logins.push(login),
-        Err(error) => {
-            all = false;
-            tracing::error!(%error, "an SNMP login is not used");
-        }
+        Err(error) => unusable.push(format!("{whose}: {error}")),
     };
     for user in &config.users {
-        take(self::user(user, secrets).await);
+        take(format!("SNMPv3 user {}", user.name), self::user(user, secrets).await);
     }
     for community in &config.communities {
-        take(match community {
+        let login = match community {
             Text::Plain(community) => Ok(Login::Community(community.clone())),
             Text::Secret(secret) => resolve(secret, secrets).await.map(Login::Community),
-        });
+        };
+        take("a community".to_owned(), login);
     }
-    (logins, all)
+    (logins, unusable)
 }
 
 async fn user(user: &SnmpUser, secrets: &SecretSource) -> Result<Login, String> {
     let protocol = async |what: &Option<(String, SecretRef)>| {
         let Some((name, secret)) = what else { return Ok::<_, String>(None) };
-        Ok(Some((name.clone(), resolve(secret, secrets).await?)))
+        let password = resolve(secret, secrets).await?;
+        if password.len() < MIN_PASSWORD {
+            return Err(format!("{secret} must hold a password of {MIN_PASSWORD} octets or more, and holds fewer"));
+        }
+        Ok(Some((name.clone(), password)))
     };
     let (auth, privacy) = (protocol(&user.auth).await?, protocol(&user.privacy).await?);
     let auth = auth.as_ref().map(|(name, password)| Ok::<_, String>((name.parse().map_err(words)?, password.as_str())));
@@ -114,8 +168,7 @@ async fn user(user: &SnmpUser, secrets: &SecretSource) -> Result<Login, String> 
         };
         Ok::<_, String>((name.parse().map_err(words)?, password.as_str()))
     });
-    let made = User::new(&user.name, auth.transpose()?, privacy.transpose()?);
-    made.map(Login::User).map_err(|why| format!("user {}: {why}", user.name))
+    User::new(&user.name, auth.transpose()?, privacy.transpose()?).map(Login::User)
 }
 
 fn words(error: impl std::fmt::Display) -> String {
@@ -145,9 +198,8 @@ pub(super) async fn poll(
     policy: PrinterPolicy,
     question: Question,
 ) -> Result<PollAnswer, PollError> {
-    let first = tokio::time::timeout(FIRST_CLIENT, clients.wait_for(Option::is_some)).await;
-    let Some(client) = first.ok().and_then(Result::ok).and_then(|client| client.clone()) else {
-        let message = "no SNMP login can be used yet".to_owned();
+    let Some(client) = clients.first().await else {
+        let message = clients.trouble().unwrap_or_else(|| "no SNMP login can be used yet".to_owned());
         return Err(PollError::new(PollErrorKind::Unreachable, message));
     };
     let endpoint = question.endpoint;

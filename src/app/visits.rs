@@ -30,8 +30,6 @@ const AT_ONCE: usize = 8;
 const ADDRESSES: usize = 4;
 /// Longest look-up of a name.
 const LOOK_UP: Duration = Duration::from_secs(10);
-/// How long the first SNMP client is waited for; without one only IPP is asked.
-const FIRST_CLIENT: Duration = Duration::from_secs(2);
 
 /// What came of asking the places of the list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,8 +52,8 @@ pub(super) async fn run(
     if list.is_empty() {
         return;
     }
-    // A receiver whose sender is gone has no client and never will: SNMP is off.
-    let _ = timeout(FIRST_CLIENT, clients.wait_for(Option::is_some)).await;
+    // Without one only IPP is asked.
+    clients.first().await;
     let mut entries: Vec<Entry> = list.into_iter().map(Entry::new).collect();
     let mut visits: JoinSet<(usize, Visit)> = JoinSet::new();
     loop {
@@ -65,7 +63,7 @@ pub(super) async fn run(
         {
             // Asked again also if this should come to nothing.
             entry.next = now + AGAIN;
-            let asking = Asking { client: clients.borrow().clone(), port, policy: policy(), places: places.clone() };
+            let asking = Asking { client: clients.now(), port, policy: policy(), places: places.clone() };
             let (host, sightings) = (entry.printer.host.clone(), sightings.clone());
             visits.spawn(async move { (n, go(&host, &asking, &sightings).await) });
         }

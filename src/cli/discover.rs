@@ -11,8 +11,8 @@
 //! with `no answer`, under the id that it would get, and told on standard error.
 //!
 //! Exit codes: 0 done (found or not, answered or not), 1 failed (stopped before its end; mDNS failed, there was no other
-//! source, and nothing was found; no SNMP login works; a gateway asked for with
-//! `--new` does not answer), 2 usage.
+//! source, and nothing was found; a gateway asked for with `--new` does not answer), 2 usage, or none of the SNMP logins
+//! that it needs can be used.
 //!
 //! With `--json`, one object on standard output:
 //!
@@ -145,6 +145,20 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
             return Ok(Exit::Usage);
         }
     };
+    // Named here, or needed: without one no network is swept, and that it found nothing would say nothing.
+    if !args.no_probe && (config.sweep.is_wanted() || args.snmp_user.is_some()) {
+        let unusable = look::unusable_logins(&config).await;
+        if !unusable.is_empty() {
+            for why in &unusable {
+                eprintln!("printgate discover: {}", plain(why));
+            }
+            eprintln!(
+                "printgate discover: none of the SNMP logins can be used: put that right, or name another one with \
+                 --community or --snmp-user"
+            );
+            return Ok(Exit::Usage);
+        }
+    }
     let known = match args.new {
         true => match known(&args).await {
             Ok(known) => known,

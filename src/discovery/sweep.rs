@@ -79,7 +79,8 @@ pub struct SweepOptions {
     pub policy: PrinterPolicy,
     /// Where no IPP is spoken.
     pub places: PrintPlaces,
-    /// Keys of sightings from earlier runs and other sources: their addresses come first.
+    /// Keys of sightings from earlier runs. Those of addresses that were asked who they are (`snmp:…`), by a sweep, a hint
+    /// or a list, tell where to ask first; others tell no address.
     pub known: Vec<String>,
     /// Keys that an earlier sweep of this run reported: they are missed.
     pub reported: Vec<String>,
@@ -174,6 +175,8 @@ pub struct Sweep {
     known: BTreeMap<IpAddr, BTreeSet<String>>,
     /// Those of them over IPP that did not answer in the last visit.
     missing: BTreeSet<String>,
+    /// What was reported since, address by address, and is not yet in `known`: a sweep may be cut short.
+    fresh: visits::Found,
 }
 
 impl Sweep {
@@ -186,7 +189,15 @@ impl Sweep {
                 known.entry(address).or_default().insert(key.clone());
             }
         }
-        Self { options, client, progress: watch::Sender::default(), first, known, missing: BTreeSet::new() }
+        Self {
+            options,
+            client,
+            progress: watch::Sender::default(),
+            first,
+            known,
+            missing: BTreeSet::new(),
+            fresh: visits::Found::new(),
+        }
     }
 
     /// How it is going.
@@ -200,9 +211,9 @@ impl Sweep {
         self
     }
 
-    /// The keys of all that was reported and not lost: for the next one.
+    /// The keys of all that was reported and not lost, also where a sweep was cut short: for the next one.
     pub fn reported(&self) -> Vec<String> {
-        self.known.values().flatten().cloned().collect()
+        self.known.values().chain(self.fresh.values()).flatten().collect::<BTreeSet<_>>().into_iter().cloned().collect()
     }
 
     /// Sweeps again and again, until the receiver is gone.
@@ -283,12 +294,11 @@ impl Sweep {
         let (found, queue) = mpsc::channel(QUEUE);
         let asking =
             asking::Asking::open(&self.options, &self.progress, machine, questions, keys, has_v6, found).await?;
-        let visiting = visits::Visits::new(&self.options, &self.client, &self.progress, events);
+        let visiting = visits::Visits::new(&self.options, &self.client, &self.progress, events, &mut self.fresh);
         let (machine, visited) = tokio::join!(asking.run(events), visiting.run(queue));
-        let (machine, visited) = (machine?, visited?);
-        for (address, keys) in visited {
-            self.visited(address, keys, events).await?;
-        }
+        let machine = machine?;
+        visited?;
+        self.take_over(events).await?;
         // Who stayed silent, though asked.
         let silent: Vec<IpAddr> = self.known.keys().copied().filter(|address| machine.is_silent(*address)).collect();
         for address in silent {
@@ -317,9 +327,15 @@ impl Sweep {
         drop(again);
         // It is no part of a sweep's count.
         let progress = watch::Sender::default();
-        let visited = visits::Visits::new(&self.options, &self.client, &progress, events).run(queue).await?;
-        for (address, keys) in visited {
+        visits::Visits::new(&self.options, &self.client, &progress, events, &mut self.fresh).run(queue).await?;
+        self.take_over(events).await
+    }
+
+    /// Takes over what the visits found.
+    async fn take_over(&mut self, events: &mpsc::Sender<DiscoveryEvent>) -> Result<(), SweepError> {
+        while let Some((address, keys)) = self.fresh.first_key_value().map(|(address, keys)| (*address, keys.clone())) {
             self.visited(address, keys, events).await?;
+            self.fresh.remove(&address);
         }
         Ok(())
     }
@@ -351,11 +367,16 @@ impl Sweep {
         keys: BTreeSet<String>,
         events: &mpsc::Sender<DiscoveryEvent>,
     ) -> Result<(), SweepError> {
-        let before =
-            if keys.is_empty() { self.known.remove(&address) } else { self.known.insert(address, keys.clone()) };
-        for key in before.into_iter().flatten().filter(|key| !keys.contains(key)) {
-            self.missing.remove(&key);
-            events.send(DiscoveryEvent::Lost { key }).await.map_err(|_| SweepError::Ended)?;
+        let before = self.known.get(&address).cloned().unwrap_or_default();
+        for key in before.difference(&keys) {
+            // Known until it is told: cut short here, the next sweep tells.
+            events.send(DiscoveryEvent::Lost { key: key.clone() }).await.map_err(|_| SweepError::Ended)?;
+            self.missing.remove(key);
+            self.known.entry(address).or_default().remove(key);
+        }
+        match keys.is_empty() {
+            true => drop(self.known.remove(&address)),
+            false => drop(self.known.insert(address, keys)),
         }
         while self.known.len() > MAX_KNOWN {
             for key in self.known.pop_last().into_iter().flat_map(|(_, keys)| keys) {

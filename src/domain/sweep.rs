@@ -28,6 +28,7 @@
 
 pub mod pace;
 pub mod plan;
+pub mod witness;
 
 pub use plan::{Plan, PlanError};
 

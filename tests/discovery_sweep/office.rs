@@ -18,8 +18,11 @@ use printgate::simulate::{Office, OfficeConfig, PrinterSpec, profiles};
 use printgate::snmp::client::{Client, Login, User};
 use std::net::Ipv4Addr;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 use tempfile::TempDir;
+use tokio::net::UdpSocket;
 
 /// An agent at 161, IPP at 631, no print ports.
 pub(crate) fn printer(name: &str, address: [u8; 4], profile: &str) -> PrinterSpec {
@@ -130,6 +133,9 @@ async fn named() {
         ["snmp:127.7.1.21", "snmp:127.7.1.21/ipp:631"]
     );
     assert_eq!(ask([127, 7, 1, 20], None, Reason::Named).await, ["snmp:127.7.1.20/ipp:631"]);
+    // With as many communities as there may be, too.
+    let many = self::client((0..8).map(|n| Login::Community(format!("community{n}"))).collect()).await;
+    assert_eq!(ask([127, 7, 1, 20], Some(&many), Reason::Named).await, ["snmp:127.7.1.20/ipp:631"]);
     let nobody = ask([127, 7, 1, 30], Some(&client), Reason::Named).await;
     assert!(nobody[0].starts_with("NoLogin") && nobody[0].contains("does not answer SNMP"), "{nobody:?}");
     office.shutdown().await;
@@ -217,6 +223,42 @@ async fn said_to_print() {
 }
 
 #[test]
+fn a_printer_whose_agent_stalls_is_asked_over_ipp() {
+    netns::inside("office::a_printer_whose_agent_stalls_is_asked_over_ipp", || run(stalls()));
+}
+
+async fn stalls() {
+    let address = Ipv4Addr::new(127, 7, 5, 10);
+    let mut silent = printer("Half awake", address.octets(), "office-colour");
+    silent.snmp_port = None;
+    let (office, _directory) = office(vec![silent]).await;
+    let behind = Snmpd::start(Ipv4Addr::LOCALHOST, 1_161, Who::Community, COLOUR_LASER);
+    // Passes on Get and nothing else.
+    let socket = UdpSocket::bind((address, 161)).await.unwrap();
+    let agent = tokio::spawn(async move {
+        let (mut client, mut datagram) = (None, vec![0; 65_535]);
+        loop {
+            let (length, from) = socket.recv_from(&mut datagram).await.unwrap();
+            let datagram = &datagram[..length];
+            if from == behind.address() {
+                socket.send_to(datagram, client.unwrap()).await.unwrap();
+            } else if datagram.windows(7).any(|seven| seven == b"public\xA0") {
+                client = Some(from);
+                socket.send_to(datagram, behind.address()).await.unwrap();
+            }
+        }
+    });
+    let policy = PrinterPolicy { allowed: loopback_networks(), ..PrinterPolicy::default() };
+    let client = client(communities(&["public"])).await;
+    let place = Place { address: address.into(), scope_id: 0, port: 161 };
+    let visited = visit(Some(&client), &policy, &PrintPlaces::default(), place, Reason::Swept).await;
+    let Visited::Printer(sightings) = visited else { panic!("{visited:?}") };
+    assert_eq!(sightings.into_iter().map(|seen| seen.key).collect::<Vec<_>>(), ["snmp:127.7.5.10/ipp:631"]);
+    agent.abort();
+    office.shutdown().await;
+}
+
+#[test]
 fn a_way_over_ipp_is_lost_when_it_failed_twice() {
     netns::inside("office::a_way_over_ipp_is_lost_when_it_failed_twice", || run(failed_twice()));
 }
@@ -246,4 +288,68 @@ async fn failed_twice() {
     }
     assert_eq!(lost, [ipp]);
     assert_eq!(sweep(&mut source).await.lost, Vec::<String>::new(), "told once");
+}
+
+#[test]
+fn what_a_sweep_reported_before_it_was_cut_short_is_missed() {
+    netns::inside("office::what_a_sweep_reported_before_it_was_cut_short_is_missed", || run(cut_short()));
+}
+
+async fn cut_short() {
+    let (office, _directory) = office(vec![printer("First", [127, 7, 6, 10], "office-colour")]).await;
+    let mut options = options(&["127.7.6.0/24"]);
+    (options.rate, options.known) = (10, vec!["snmp:127.7.6.10".to_owned()]);
+    let client = client(communities(&["public"])).await;
+    let mut source = Sweep::new(options.clone(), client.clone());
+    let (events, mut told) = tokio::sync::mpsc::channel(64);
+    let key = tokio::select! {
+        swept = source.once(&events) => panic!("{swept:?}"),
+        event = told.recv() => match event {
+            Some(DiscoveryEvent::Found(seen)) => seen.key,
+            other => panic!("{other:?}"),
+        },
+    };
+    assert_eq!(key, "snmp:127.7.6.10");
+    office.shutdown().await;
+    // As when there are more logins.
+    options.reported = source.reported();
+    (options.networks, options.rate) = (networks(&["127.7.6.8/29"]), 1_000);
+    let lost = sweep(&mut Sweep::new(options, client)).await.lost;
+    assert!(lost.contains(&key), "{lost:?}");
+}
+
+#[test]
+fn an_agent_is_left_alone_and_may_die() {
+    netns::inside("office::an_agent_is_left_alone_and_may_die", || run(left_alone()));
+}
+
+async fn left_alone() {
+    let asked = [Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0))];
+    let mut agents = Vec::new();
+    for (asked, (address, answers)) in asked.iter().zip([([127, 7, 8, 10], u32::MAX), ([127, 7, 8, 20], 1)]) {
+        let socket = UdpSocket::bind((Ipv4Addr::from(address), 161)).await.unwrap();
+        let asked = asked.clone();
+        agents.push(tokio::spawn(async move {
+            let mut datagram = vec![0; 2_048];
+            loop {
+                let (length, from) = socket.recv_from(&mut datagram).await.unwrap();
+                let count = asked.fetch_add(1, Ordering::SeqCst);
+                // A Get becomes its answer; anything else is not understood.
+                let Some(at) = datagram[..length].windows(7).position(|seven| seven == b"public\xA0") else { continue };
+                datagram[at + 6] = 0xA2;
+                if count < answers {
+                    socket.send_to(&datagram[..length], from).await.unwrap();
+                }
+            }
+        }));
+    }
+    let mut options = options(&["127.7.8.0/26"]);
+    options.rate = 30;
+    let swept = sweep(&mut Sweep::new(options, client(communities(&["public"])).await)).await;
+    agents.iter().for_each(tokio::task::JoinHandle::abort);
+    assert_eq!((swept.progress.answered, swept.progress.rate), (2, 30));
+    // The sweep's question, the visit's with their repetitions, and one each two seconds.
+    let asked = asked.map(|asked| asked.load(Ordering::SeqCst));
+    println!("{asked:?} in {} requests", swept.progress.sent);
+    assert!(asked.iter().all(|asked| *asked <= 25), "{asked:?}");
 }

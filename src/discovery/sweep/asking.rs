@@ -4,6 +4,7 @@
 use super::wire::{self, Heard, Kind, Question};
 use super::{Progress, Questions, SweepError, SweepOptions};
 use crate::domain::net::PrinterPolicy;
+use crate::domain::sweep::witness::Witnesses;
 use crate::domain::sweep::{Answer, Machine, Step};
 use rustix::io::Errno;
 use rustix::net::sockopt;
@@ -29,12 +30,6 @@ const TELL: Duration = Duration::from_millis(200);
 /// How long a full send buffer is waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Agents asked again: how often, how many at once, how many to choose from, and how long they may take.
-const AGAIN_EVERY: Duration = Duration::from_millis(100);
-const AGAIN_AT_ONCE: usize = 16;
-const AGAIN_OF: usize = 64;
-const AGAIN_WAIT: Duration = Duration::from_millis(1_500);
-
 /// The asking side of one sweep.
 pub(super) struct Asking<'a> {
     v4: UdpSocket,
@@ -48,10 +43,8 @@ pub(super) struct Asking<'a> {
     found: mpsc::Sender<IpAddr>,
     began: Instant,
     ignored: BTreeMap<&'static str, u64>,
-    /// Agents to be asked again, and those that were.
-    again_of: VecDeque<(IpAddr, Kind)>,
-    again: Vec<(IpAddr, Instant)>,
-    again_next: Instant,
+    /// Agents that are asked again.
+    witnesses: Witnesses<Kind>,
     tell_next: Instant,
     /// What the send buffer had no room for.
     left: VecDeque<(IpAddr, usize)>,
@@ -94,9 +87,7 @@ impl<'a> Asking<'a> {
             found,
             began: now,
             ignored: BTreeMap::new(),
-            again_of: VecDeque::new(),
-            again: Vec::new(),
-            again_next: now,
+            witnesses: Witnesses::default(),
             tell_next: now,
             left: VecDeque::new(),
         })
@@ -108,7 +99,7 @@ impl<'a> Asking<'a> {
         loop {
             let more = self.hear(&mut buffer);
             let now = Instant::now();
-            self.ask_again(now);
+            self.ask_again();
             if now >= self.tell_next {
                 self.tell(now);
             }
@@ -207,24 +198,18 @@ impl<'a> Asking<'a> {
     }
 
     /// Asks an agent that has answered once more: does it still?
-    fn ask_again(&mut self, now: Instant) {
-        let lost = self.again.extract_if(.., |(_, at)| now.saturating_duration_since(*at) > AGAIN_WAIT).count();
-        for _ in 0..lost {
-            self.machine.told(false, self.began.elapsed());
+    fn ask_again(&mut self) {
+        let now = self.began.elapsed();
+        for _ in 0..self.witnesses.late(now) {
+            self.machine.told(false, now);
         }
-        if now < self.again_next || self.again.len() >= AGAIN_AT_ONCE {
-            return;
-        }
-        let Some((address, kind)) = self.again_of.pop_front() else { return };
-        self.again_of.push_back((address, kind));
-        self.again_next = now + AGAIN_EVERY;
+        let Some((address, kind)) = self.witnesses.due(now) else { return };
         let id = self.id(address, For::Again);
         let Questions { usual, more } = &mut self.questions;
-        let mut all = usual.iter_mut().chain(more);
-        if let Some(question) = all.find(|question| question.kind() == kind)
-            && send(&self.v4, self.v6.as_ref(), SocketAddr::new(address, self.port), question, id).is_ok()
-        {
-            self.again.push((address, now));
+        let question = usual.iter_mut().chain(more).find(|question| question.kind() == kind);
+        let to = SocketAddr::new(address, self.port);
+        if question.is_none_or(|question| send(&self.v4, self.v6.as_ref(), to, question, id).is_err()) {
+            self.witnesses.unsent(address);
         }
     }
 
@@ -253,9 +238,10 @@ impl<'a> Asking<'a> {
         }
         let Some(Heard { kind, id }) = wire::read(datagram) else { return self.count("no SNMP answer") };
         if id == self.id(address, For::Again) {
-            if let Some(place) = self.again.iter().position(|(asked, _)| *asked == address) {
-                self.again.swap_remove(place);
-                self.machine.told(true, self.began.elapsed());
+            let now = self.began.elapsed();
+            if let Some(lost) = self.witnesses.answered(address, now) {
+                (0..lost).for_each(|_| self.machine.told(false, now));
+                self.machine.told(true, now);
             }
             return;
         }
@@ -266,12 +252,7 @@ impl<'a> Asking<'a> {
             Answer::NotAsked => self.count("from somebody who was not asked"),
             Answer::Again => self.count("a further answer"),
             Answer::New => match self.found.try_send(address) {
-                Ok(()) => {
-                    if self.again_of.len() >= AGAIN_OF {
-                        self.again_of.pop_front();
-                    }
-                    self.again_of.push_back((address, kind));
-                }
+                Ok(()) => self.witnesses.add(address, kind, self.began.elapsed()),
                 Err(_) => {
                     self.count("more answers than can be looked at");
                     self.machine.forget(address);

@@ -19,7 +19,7 @@ pub(super) struct Visits<'a> {
     client: &'a Client,
     progress: &'a watch::Sender<Progress>,
     events: &'a mpsc::Sender<DiscoveryEvent>,
-    found: Found,
+    found: &'a mut Found,
 }
 
 impl<'a> Visits<'a> {
@@ -28,12 +28,13 @@ impl<'a> Visits<'a> {
         client: &'a Client,
         progress: &'a watch::Sender<Progress>,
         events: &'a mpsc::Sender<DiscoveryEvent>,
+        found: &'a mut Found,
     ) -> Self {
-        Self { options, client, progress, events, found: Found::new() }
+        Self { options, client, progress, events, found }
     }
 
-    /// Visits until no more come.
-    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<IpAddr>) -> Result<Found, SweepError> {
+    /// Visits until no more come. What is reported is in `found` before it is.
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<IpAddr>) -> Result<(), SweepError> {
         let policy = Arc::new(self.options.policy.clone());
         // Tasks of their own: asking goes on beside them. They end with the set.
         let mut running = JoinSet::new();
@@ -58,11 +59,10 @@ impl<'a> Visits<'a> {
                 () = self.events.closed() => return Err(SweepError::Ended),
             }
         }
-        Ok(self.found)
+        Ok(())
     }
 
     async fn visited(&mut self, address: IpAddr, visited: Visited) -> Result<(), SweepError> {
-        let mut keys = BTreeSet::new();
         let tell = |count: fn(&mut Progress) -> &mut u32| {
             self.progress.send_modify(|progress| {
                 progress.visited += 1;
@@ -84,6 +84,7 @@ impl<'a> Visits<'a> {
         match visited {
             Visited::Printer(sightings) => {
                 tell(|progress| &mut progress.printers);
+                let keys = self.found.entry(address).or_default();
                 for sighting in sightings {
                     keys.insert(sighting.key.clone());
                     let found = DiscoveryEvent::Found(Box::new(sighting));
@@ -92,16 +93,15 @@ impl<'a> Visits<'a> {
             }
             Visited::NotPrinter { description } => {
                 tell(|progress| &mut progress.not_printers);
+                self.found.entry(address).or_default();
                 tracing::debug!(%address, description, "an SNMP agent that is no printer");
             }
             Visited::NoLogin { why } => {
                 tell(|progress| &mut progress.no_login);
                 tracing::debug!(%address, why, "an SNMP agent that does not tell who it is");
-                return Ok(());
             }
-            Visited::NotAllowed => return Ok(()),
+            Visited::NotAllowed => {}
         }
-        self.found.insert(address, keys);
         Ok(())
     }
 }

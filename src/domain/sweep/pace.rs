@@ -1,7 +1,7 @@
 //! How fast a sweep asks: a rate that follows the losses, and a slower one where neighbours must be resolved.
 //!
 //! **Rate.** Requests a second, from a tenth to the whole of what is configured. What is lost is known from agents that
-//! answered already and are asked again now and then ([`Pace::told`]), and from a system that cannot take a datagram
+//! answered already and are asked again now and then ([`super::witness`], [`Pace::told`]), and from a system that cannot take a datagram
 //! ([`Pace::refused`]). Each slows it down by 0.7, at most once in [`REACTION`]; without losses it grows by a twentieth of
 //! the configured rate as often.
 //!
@@ -81,13 +81,6 @@ impl Pace {
     pub fn refused(&mut self, now: Duration) {
         if now.saturating_sub(self.changed) >= REACTION {
             self.change(self.rate * 0.7, now);
-        }
-    }
-
-    /// A pass brought what an earlier one had missed: `missed` of `found`.
-    pub fn missed(&mut self, missed: u32, found: u32, now: Duration) {
-        if u64::from(missed) * 20 > u64::from(found) {
-            self.change(self.rate * 0.5, now);
         }
     }
 
@@ -181,10 +174,6 @@ mod tests {
         assert!(pace.rate() >= 999.0, "one is none");
         pace.refused(now + REACTION * 2);
         assert!((699.0..701.0).contains(&pace.rate()));
-        pace.missed(1, 100, now + REACTION * 2);
-        assert!((699.0..701.0).contains(&pace.rate()));
-        pace.missed(10, 100, now + REACTION * 2);
-        assert!((349.0..351.0).contains(&pace.rate()));
     }
 
     proptest! {

@@ -12,7 +12,7 @@
 //! [`decode::identified`].
 
 use super::session::Column;
-use super::{ANSWER, Client, Context, Error, How, JETDIRECT, Patience};
+use super::{ANSWER, Client, Context, Error, How, JETDIRECT, Patience, failed};
 use crate::snmp::decode::{self, Identified, mib::Mib};
 use crate::snmp::objects as o;
 use std::net::SocketAddr;
@@ -61,9 +61,11 @@ impl Client {
     /// The same, and how the agent was asked.
     pub async fn identify_how(&self, address: SocketAddr, patience: Patience) -> Result<(Identified, How), Error> {
         let asked = tokio::time::timeout(IDENTIFY_DEADLINE, self.ask_who(address, patience)).await;
-        asked.unwrap_or_else(|_| {
+        let asked = asked.unwrap_or_else(|_| {
             Err(Error::Limit { address, why: format!("it took longer than {} s", IDENTIFY_DEADLINE.as_secs()) })
-        })
+        });
+        self.remember(address, |memory| memory.ended(asked.is_ok()));
+        asked
     }
 
     async fn ask_who(&self, address: SocketAddr, patience: Patience) -> Result<(Identified, How), Error> {
@@ -72,14 +74,13 @@ impl Client {
         let mut how = How { login: self.name(attempt), context: None, requests: 0 };
         // One row of each column with SNMPv1, a handful otherwise.
         let rounds = if session.is_bulk() { 2 } else { 4 };
-        if !self.has_stalled(address, TABLES) {
-            let told = session.columns(TELLING.into_iter(), rounds, &mut mib).await;
-            self.judge(address, TABLES, told)?;
-        }
+        // Never left out: without them a printer may look like none.
+        let told = session.columns(TELLING.into_iter(), rounds, &mut mib).await;
+        told.map_err(|failure| failed(address, TABLES, failure))?;
         if decode::identified(&mib).printer {
             self.ask_objects(address, &mut session, &mut mib).await?;
             let rounds = if session.is_bulk() { 3 } else { 16 };
-            if !self.has_stalled(address, CHANNELS) {
+            if !self.leaves_out(address, CHANNELS) {
                 let told = session.columns(PLACES.into_iter(), rounds, &mut mib).await;
                 self.judge(address, CHANNELS, told)?;
             }
@@ -101,10 +102,7 @@ impl Client {
                 }
             }
         }
-        self.remember(address, |memory| {
-            memory.next_only = session.next_only;
-            memory.failures = 0;
-        });
+        self.remember(address, |memory| memory.next_only = session.next_only);
         how.requests = how.requests.saturating_add(session.requests);
         Ok((decode::identified(&mib), how))
     }
