@@ -129,6 +129,14 @@ pub enum Error {
         /// Which limit.
         why: String,
     },
+    /// It answers, and shows nothing by which a printer could be told.
+    #[error("{address} answers SNMP ({login}), but shows nothing of itself: the view for that login may be narrowed")]
+    Mute {
+        /// Who.
+        address: SocketAddr,
+        /// Which login.
+        login: String,
+    },
     /// It answers, and is no printer.
     #[error("{address} answers SNMP, but lists no printer ({description})")]
     NoPrinter {
@@ -256,7 +264,9 @@ impl Client {
         for group in GROUPS.iter().filter(|group| !group.of_printer || memory.context != Context::Present) {
             self.walk(address, &mut session, group, &mut mib).await?;
         }
-        self.ask_objects(address, &mut session, &mut mib).await?;
+        if decode::is_open(&mib) {
+            self.ask_objects(address, &mut session, &mut mib).await?;
+        }
         let next_only = session.next_only;
         let mut how = How { login: self.name(attempt), context: None, requests: session.requests };
         if memory.context == Context::Present || (memory.context == Context::NotTried && decode::wants_context(&mib)) {
@@ -285,16 +295,6 @@ impl Client {
         self.remember(address, |memory| memory.attempt = Some(attempt));
         session.next_only = memory.next_only;
         Ok((attempt, session))
-    }
-
-    /// Its maker's own objects.
-    async fn ask_objects(&self, address: SocketAddr, session: &mut Session, mib: &mut Mib) -> Result<(), Error> {
-        const NAME: &str = "makers' objects";
-        if self.has_stalled(address, NAME) {
-            return Ok(());
-        }
-        let asked = session.objects(decode::own_objects(mib).into_iter(), mib).await;
-        self.judge(address, NAME, asked)
     }
 
     /// The Printer-MIB in the other context. One that is tried for the first time may be absent: silence is then no error.
@@ -372,6 +372,7 @@ impl Client {
         let attempts = self.attempts();
         let rounds = if patience == Patience::Long { ROUNDS.len() } else { 2 };
         let mut refused = None;
+        let mut bare = None;
         for answer in ROUNDS.iter().take(rounds) {
             let mut running = FuturesUnordered::new();
             for (place, attempt) in attempts.iter().enumerate() {
@@ -387,20 +388,29 @@ impl Client {
                 match result {
                     Ok(found) if !found.is_empty() => {
                         *mib = found;
-                        let requests = session.requests;
-                        let mut session = self.session(address, attempt, None, ANSWER, RETRIES)?;
-                        session.requests = requests;
-                        return Ok((attempt, session));
+                        return self.found(address, attempt, session.requests);
                     }
-                    Ok(_) | Err(session::Failure::Silent) => {}
+                    Ok(_) => bare = bare.or(Some((attempt, session.requests))),
+                    Err(session::Failure::Silent) => {}
                     Err(failure) => refused = Some(self.explain(address, attempt, failure)),
                 }
+            }
+            // An answer without a word in it is one too; another login may have been shown more.
+            if let Some((attempt, requests)) = bare {
+                return self.found(address, attempt, requests);
             }
         }
         Err(refused.unwrap_or_else(|| Error::Silent {
             address,
             tried: attempts.iter().map(|attempt| self.name(*attempt)).collect::<Vec<_>>().join(", "),
         }))
+    }
+
+    /// The session with an agent that takes this.
+    fn found(&self, address: SocketAddr, attempt: Attempt, requests: u32) -> Result<(Attempt, Session), Error> {
+        let mut session = self.session(address, attempt, None, ANSWER, RETRIES)?;
+        session.requests = requests;
+        Ok((attempt, session))
     }
 
     /// SNMPv3 users, then communities over v2c, then over v1.
