@@ -151,8 +151,7 @@ struct Swept {
 
 async fn sweep(network: &str, rate: u32) -> Swept {
     let network: Network = network.parse().unwrap();
-    let mut options =
-        SweepOptions::new(vec![network], PrinterPolicy { allowed: vec![network], ..PrinterPolicy::default() });
+    let mut options = SweepOptions::new(vec![network], PrinterPolicy { allowed: vec![network] });
     options.rate = rate;
     let client = Client::open(vec![Login::Community("public".to_owned())]).await.unwrap();
     let mut source = Sweep::new(options, client);

@@ -240,8 +240,10 @@ impl Generation {
 
         let secrets = Secrets::new(link.clone());
         let credentials = secrets::credentials(&config, &secrets);
+        let places = sources::print_places(&config, &printers);
         let ends = hub_side::Ends {
             printers: &printers,
+            places: &places,
             wake: &wake,
             poll_now,
             desired,
@@ -300,6 +302,7 @@ impl Generation {
             fetcher,
             directory,
             networks: sources::networks(&config),
+            places,
             commands,
             wake,
             ended_at,

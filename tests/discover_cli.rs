@@ -8,11 +8,13 @@ mod common;
 
 use common::gateway::{Gateway, printgate};
 use common::lab::{Nucleus, Simulated};
+use common::snmpd::{Access, COLOUR_LASER, Snmpd};
 use common::wait_until;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Ipv4Addr, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -214,6 +216,78 @@ fn what_gave_nothing_is_told() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let status = printgate(&arguments, &[]).stdout(full).stderr(Stdio::null()).status().unwrap();
     assert_eq!(status.code(), Some(1));
+}
+
+/// A listed printer that does not answer is told as such; one that can only be printed to cannot be asked.
+#[test]
+fn a_listed_printer_that_does_not_answer_is_told() {
+    let (port, gone) = (mdns_port(), common::free_port());
+    let (uri, raw) = (format!("ipp://127.0.91.77:{gone}/ipp/print"), "socket://127.0.91.78");
+    let look = |more: &[&str]| {
+        let output = discover(port, &[&["--no-mdns", "--list", &uri, "--list", raw], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (told, trouble) = look(&["--json"]);
+    let answer: Value = serde_json::from_str(&told).unwrap();
+    let of = |uri: &str| answer["printers"].as_array().unwrap().iter().find(|printer| printer["uri"] == uri).unwrap();
+    assert_eq!((&of(&uri)["answered"], &of(&uri)["sources"]), (&json!(false), &json!(["list"])));
+    assert_eq!((&of(raw)["answered"], &of(raw)["sources"]), (&json!(null), &json!(["list"])));
+    assert!(of(&uri)["id"].is_string(), "{answer}");
+    let silent = answer["silent"].as_array().unwrap();
+    assert_eq!((silent.len(), &silent[0]["place"]), (1, &json!(uri)), "{answer}");
+    assert!(trouble.contains(&format!("nothing found at {uri}: it does not answer")), "{trouble}");
+    let (table, _) = look(&[]);
+    let line = |part: &str| table.lines().find(|line| line.contains(part)).unwrap().trim_end().to_owned();
+    assert!(line("127.0.91.77").ends_with("no answer"), "{table}");
+    assert!(!line("127.0.91.78").ends_with("no answer"), "{table}");
+    let (told, trouble) = look(&["--json", "--no-probe"]);
+    let answer: Value = serde_json::from_str(&told).unwrap();
+    assert!(answer["printers"].as_array().unwrap().iter().all(|printer| printer["answered"].is_null()), "{answer}");
+    assert_eq!((&answer["silent"], trouble.as_str()), (&json!([]), ""));
+}
+
+/// SNMPv3 with passwords from files, and several communities, on the command line.
+#[test]
+fn agents_are_asked_with_the_logins_of_the_command_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let (port, snmp) = (mdns_port(), common::snmpd::free_udp_port(Ipv4Addr::new(127, 0, 92, 10)));
+    let _users_only = Snmpd::start(Ipv4Addr::new(127, 0, 92, 10), snmp, Access::User, COLOUR_LASER);
+    let snmp = snmp.to_string();
+    let office = directory.path().join("office");
+    let arguments = ["--no-mdns", "--address", "127.0.92.20", "--snmp-port", &snmp, "--snmp-community", "accounting"];
+    let office = Simulated::start(1, &office, &arguments);
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        // Or it is no secret.
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let auth = format!("SHA256:{}", file("auth", "authsecret\n"));
+    let privacy = format!("AES128:{}", file("privacy", "privsecret\n"));
+    let wrong = format!("AES128:{}", file("wrong", "anothersecret\n"));
+    let user = ["--snmp-user", "monitor", "--snmp-auth", &auth, "--snmp-privacy"];
+    let places = ["--no-mdns", "--snmp-port", &snmp, "--sweep", "127.0.92.0/27"];
+    let serials = |logins: &[&str]| -> BTreeSet<String> {
+        let answer = found(port, &[&places[..], logins].concat());
+        let printers = answer["printers"].as_array().unwrap().iter();
+        printers.map(|printer| printer["serial"].as_str().unwrap().to_owned()).collect()
+    };
+    let (laser, simulated) = ("VNB3R12345".to_owned(), office.printers()[0]["serial"].as_str().unwrap().to_owned());
+    let communities = ["--community", "public", "--community", "accounting"];
+    assert_eq!(serials(&[&user[..], &[&privacy]].concat()), BTreeSet::from([laser.clone()]));
+    assert_eq!(serials(&communities), BTreeSet::from([simulated.clone()]));
+    let all = [&communities[..], &user, &[&privacy]].concat();
+    assert_eq!(serials(&all), BTreeSet::from([laser, simulated]));
+    assert_eq!(serials(&[&user[..], &[&wrong]].concat()), BTreeSet::new());
+
+    // A password that is not there is told, without a word of the others, and is not waited for.
+    let nowhere = format!("AES128:{}/nowhere", directory.path().display());
+    let output = discover(port, &[&places[..], &user, &[&nowhere]].concat());
+    let told = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(told.contains("nowhere") && !told.contains("authsecret"), "{output:?}");
+    assert!(told.contains("none of the SNMP logins can be used"), "{output:?}");
 }
 
 /// Whom the configuration ignores is listed as such, counted as such, and nothing new.

@@ -19,7 +19,7 @@ fn real_records_become_sightings() {
         eprintln!("SKIPPED: no corpus at {} (set PRINTGATE_CORPUS)", corpus.display());
         return;
     };
-    let policy = PrinterPolicy { allowed: vec!["192.0.2.0/24".parse().unwrap()], ..PrinterPolicy::default() };
+    let policy = PrinterPolicy { allowed: vec!["192.0.2.0/24".parse().unwrap()] };
     let mut seen: BTreeMap<String, Sighting> = BTreeMap::new();
     let mut ignored = BTreeMap::new();
     for file in files {

@@ -156,7 +156,7 @@ fn protocols_agree_about_one_model() {
         let (_, mib) = agents.iter().find(|(known, _)| known == name).unwrap();
         decode::identified(mib).evidence
     };
-    let policy = PrinterPolicy { allowed: vec!["192.0.2.0/24".parse().unwrap()], ..PrinterPolicy::default() };
+    let policy = PrinterPolicy { allowed: vec!["192.0.2.0/24".parse().unwrap()] };
     let over_mdns = |name: &str| -> Vec<Evidence> {
         let text = std::fs::read_to_string(corpus.join("mdns").join(format!("{name}.txt"))).unwrap();
         let records =

@@ -17,9 +17,10 @@ use common::mqtt::Message;
 use common::packets::{self, Announced, Wire};
 use common::printer::{IppEvePrinter, Options};
 use common::process::{self, Process};
-use common::{START, free_port, netns};
+use common::{START, free_port, netns, wait_until};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::Command;
 use support::{Cloud, LONG, THING, mdns_port};
@@ -28,21 +29,36 @@ use support::{Cloud, LONG, THING, mdns_port};
 struct Site {
     // Dropped in this order: the gateway first.
     gateway: Gateway,
-    _nucleus: Nucleus,
+    nucleus: Nucleus,
     cloud: Cloud,
 }
 
 impl Site {
     fn start(directory: &Path, discovery: Value) -> Site {
-        let configuration = json!({
-            "discovery": discovery,
-            "poll": {"idleSeconds": 5, "busySeconds": 1},
-            "spool": {"reserveBytes": 0},
-        });
+        Site::with(directory, json!({ "discovery": discovery }))
+    }
+
+    fn with(directory: &Path, mut configuration: Value) -> Site {
+        configuration["poll"] = json!({"idleSeconds": 5, "busySeconds": 1});
+        configuration["spool"] = json!({"reserveBytes": 0});
         let nucleus = Nucleus::start_with(&directory.join("nucleus"), &configuration, &["--thing", THING]);
         let cloud = Cloud::start(nucleus.mqtt_port());
         let gateway = Gateway::start(&[], &nucleus.env(), &directory.join("gateway"));
-        Site { gateway, _nucleus: nucleus, cloud }
+        Site { gateway, nucleus, cloud }
+    }
+
+    /// What `printgate status` says.
+    fn status(&self) -> Option<Value> {
+        let output = printgate(&["status", "--json"], &[]).current_dir(self.gateway.directory()).output().unwrap();
+        serde_json::from_slice(&output.stdout).ok()
+    }
+
+    /// What it says of mDNS when that is as wanted.
+    #[track_caller]
+    fn mdns(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        wait_until(LONG * 2, what, || {
+            self.status().map(|mut status| status["discovery"]["mdns"].take()).filter(&wanted)
+        })
     }
 
     /// Waits until so many printers have a shadow; their ids.
@@ -218,9 +234,83 @@ fn a_printer_with_link_local_addresses_on_two_interfaces_is_reached_over_either(
     });
 }
 
+/// As ipp-usb announces what is on the machine's USB port.
+#[test]
+fn a_printer_on_usb_is_taken_only_where_the_configuration_says_so() {
+    netns::inside("a_printer_on_usb_is_taken_only_where_the_configuration_says_so", || {
+        let directory = tempfile::tempdir().unwrap();
+        let avahi = Avahi::start();
+        let arguments = ["--no-mdns", "--address", "127.0.0.1", "--port", "60000", "--snmp-port", "none"];
+        let ports = ["--appsocket-port", "none", "--lpd-port", "none", "--profile", "office-colour"];
+        let office = Simulated::start(1, &directory.path().join("office"), &[&arguments[..], &ports].concat());
+        let printer = office.printers().remove(0);
+        let uuid = format!("UUID={}", printer["uuid"].as_str().unwrap().trim_start_matches("urn:uuid:"));
+        let txt = ["rp=ipp/print", "ty=Acme", "usb_MFG=Acme", "usb_MDL=Laser", "usb_HWID=VID_03F0&PID_1234", &uuid];
+        let wire = Wire::new(5353);
+        let announced = Announced {
+            name: b"Acme Laser (USB)",
+            kind: "_ipp",
+            subtype: None,
+            host: "office",
+            address: Ipv4Addr::LOCALHOST,
+            port: 60_000,
+            txt: packets::txt(&txt),
+            ttl: 120,
+        };
+        let site = Site::start(directory.path(), json!({}));
+        site.mdns("the search", |mdns| mdns["health"] == "searching");
+        for _ in 0..5 {
+            wire.announce(&announced);
+        }
+        let _desk = IppEvePrinter::start(&avahi, "Front Desk");
+        let desk = wait_until(LONG, "the printer on the network", || {
+            wire.announce(&announced);
+            site.cloud.shadows().first().cloned()
+        });
+        site.cloud.wait_status_of_printer(&desk, |status| status["online"] == true);
+        assert_eq!(site.cloud.printer("Front Desk"), desk);
+        assert_eq!(site.cloud.shadows(), BTreeSet::from([desk.clone()]));
+
+        site.nucleus.configure(&json!({"discovery": {"usb": true}}));
+        let both = wait_until(LONG, "the printer on USB", || {
+            wire.announce(&announced);
+            Some(site.cloud.shadows()).filter(|ids| ids.len() >= 2)
+        });
+        let usb = both.into_iter().find(|id| *id != desk).unwrap();
+        site.cloud.wait_status_of_printer(&usb, |status| status["online"] == true);
+        let reported = site.cloud.get_shadow(&usb)["state"]["reported"].clone();
+        assert_eq!((&reported["serial"], &reported["address"]), (&printer["serial"], &json!("127.0.0.1")));
+    });
+}
+
+/// Named by hand, and not there: the gateway keeps it as offline, and it stays the same when it comes.
+#[test]
+fn a_listed_printer_that_does_not_answer_is_known_as_offline() {
+    let directory = tempfile::tempdir().unwrap();
+    let office = Simulated::start(1, &directory.path().join("office"), &["--no-mdns", "--snmp-port", "none"]);
+    let printer = office.printers().remove(0);
+    let name = printer["name"].as_str().unwrap();
+    office.power(name, false);
+    let configuration = json!({
+        "discovery": {"mdns": false, "loopback": true},
+        "printers": {"list": [{"uri": printer["uri"], "name": "By the window"}]},
+    });
+    let site = Site::with(directory.path(), configuration);
+    let id = site.cloud.printer("By the window");
+    site.cloud.wait_status_of_printer(&id, |status| status["online"] == false);
+    office.power(name, true);
+    site.cloud.watch().wait_until(LONG, "the printer online", |messages| last_is_online(messages, &id));
+    site.cloud.printer_where("its serial number", |reported| reported["serial"] == printer["serial"]);
+    assert_eq!(site.cloud.shadows(), BTreeSet::from([id]));
+}
+
+/// The last status of a printer.
+fn last_status(messages: &[Message], id: &str) -> Option<Value> {
+    let topic = format!("printers/{THING}/{id}/status");
+    messages.iter().rfind(|message| message.topic == topic).map(Message::json)
+}
+
 /// Whether the last status of a printer says that it is online.
 fn last_is_online(messages: &[Message], id: &str) -> Option<()> {
-    let topic = format!("printers/{THING}/{id}/status");
-    let last = messages.iter().rfind(|message| message.topic == topic)?;
-    (last.json()["online"] == true).then_some(())
+    (last_status(messages, id)?["online"] == true).then_some(())
 }

@@ -125,7 +125,13 @@ async fn every_capture_is_identified_over_the_wire() {
         if identity::canonical(&decoded.evidence) != identity::canonical(e) || decoded.firmware != told.firmware {
             wrong.push(format!("{name}: in the whole capture: {decoded:?}, not {told:?}"));
         }
-        let (most, most_old) = if told.printer { (8, 40) } else { (4, 16) };
+        // Without a system group the login is looked for in all versions, and every maker's object is asked for.
+        let most = match told.printer {
+            true if told.description.is_empty() => 10,
+            true => 5,
+            false => 3,
+        };
+        let most_old = 15;
         if *asked > most || *asked_old > most_old {
             wrong.push(format!("{name}: {asked} requests, {asked_old} over SNMPv1"));
         }

@@ -12,12 +12,13 @@ use common::snmpd::{Access, COLOUR_LASER, Snmpd};
 use printgate::domain::endpoint::EndpointKind;
 use printgate::domain::identity;
 use printgate::simulate::snmp::{RecordAgent, Recording};
-use printgate::snmp::client::{Client, Login, Patience, User};
+use printgate::snmp::client::{Client, Error, FORGET_AFTER, IDENTIFY_DEADLINE, Login, Patience, User};
 use printgate::snmp::decode::{self, Channel, Identified};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::time::Instant;
 use tokio::net::UdpSocket;
 
 /// Passes datagrams to an agent and its answers back, and counts what is asked.
@@ -185,6 +186,7 @@ async fn the_ways_to_print_are_those_of_prt_channel_table() {
         (".1.3.6.1.2.1.43.14.1.1.2.3.7", "integer", "34"),
         (".1.3.6.1.2.1.43.14.1.1.2.3.8", "integer", "37"),
         (".1.3.6.1.2.1.43.14.1.1.2.3.9", "integer", "37"),
+        (".1.3.6.1.2.1.43.14.1.1.2.3.10", "integer", "8"),
         // Takes no data.
         (".1.3.6.1.2.1.43.14.1.1.6.3.2", "integer", "4"),
         (".1.3.6.1.2.1.43.14.1.1.9.3.1", "string", "Queue=PASSTHRU"),
@@ -195,6 +197,7 @@ async fn the_ways_to_print_are_those_of_prt_channel_table() {
         (".1.3.6.1.2.1.43.14.1.1.9.3.6", "string", "URI=ipp://printer.example:9100/ipp"),
         (".1.3.6.1.2.1.43.14.1.1.9.3.8", "string", "Port=22"),
         (".1.3.6.1.2.1.43.14.1.1.9.3.9", "string", "Port=99999"),
+        (".1.3.6.1.2.1.43.14.1.1.9.3.10", "string", "Port=1515"),
     ];
     let snmpd = Snmpd::start(Ipv4Addr::LOCALHOST, 0, Access::Community, &colour_laser_with(&channels));
     let told = client().await.identify(snmpd.address(), Patience::Long).await.unwrap();
@@ -206,6 +209,7 @@ async fn the_ways_to_print_are_those_of_prt_channel_table() {
             channel(EndpointKind::Lpd, 515, "/PASSTHRU"),
             channel(EndpointKind::AppSocket, 9_101, ""),
             channel(EndpointKind::Ipps, 443, "/ipp/port2"),
+            channel(EndpointKind::Lpd, 1_515, "/auto"),
         ]
     );
     assert_eq!(snmpd.snmpget(&["-v2c", "-c", "public"], ".1.3.6.1.2.1.43.14.1.1.9.3.3").trim_matches('"'), "Port=9101");
@@ -233,4 +237,123 @@ async fn what_is_no_printer_costs_two_requests() {
     assert!(!told.printer, "{told:?}");
     assert_eq!(told.why.to_string(), "it lists its devices, and none is a printer (hrDeviceTable)");
     assert_eq!(relay.asked(), 2);
+}
+
+/// What a [`Moody`] agent does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Mood {
+    /// Answers everything to `public`.
+    Well,
+    /// Answers Get only.
+    Stalling,
+    /// Answers to `office` instead of `public`.
+    Renamed,
+}
+
+/// Passes datagrams to an agent and its answers back, as its mood is.
+struct Moody {
+    address: SocketAddr,
+    mood: Arc<AtomicU8>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Moody {
+    async fn start(agent: SocketAddr) -> Moody {
+        let inside = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = inside.local_addr().unwrap();
+        let outside = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        outside.connect(agent).await.unwrap();
+        let mood = Arc::new(AtomicU8::new(Mood::Well as u8));
+        let now = mood.clone();
+        let task = tokio::spawn(async move {
+            let (mut question, mut answer) = (vec![0; 65_535], vec![0; 65_535]);
+            let mut client = None;
+            loop {
+                tokio::select! {
+                    got = inside.recv_from(&mut question) => {
+                        let (length, from) = got.unwrap();
+                        let question = &mut question[..length];
+                        let mood = now.load(Ordering::SeqCst);
+                        let community: &[u8] = if mood == Mood::Renamed as u8 { b"office" } else { b"public" };
+                        let Some(at) = question.windows(6).position(|six| six == community) else { continue };
+                        // The PDU's type comes behind the community.
+                        if mood == Mood::Stalling as u8 && question[at + 6] != 0xA0 {
+                            continue;
+                        }
+                        client = Some(from);
+                        question[at..at + 6].copy_from_slice(b"public");
+                        outside.send(question).await.unwrap();
+                    }
+                    got = outside.recv(&mut answer) => {
+                        let Ok(length) = got else { continue };
+                        let answer = &mut answer[..length];
+                        if now.load(Ordering::SeqCst) == Mood::Renamed as u8 {
+                            let at = answer.windows(6).position(|six| six == b"public").unwrap();
+                            answer[at..at + 6].copy_from_slice(b"office");
+                        }
+                        inside.send_to(answer, client.unwrap()).await.unwrap();
+                    }
+                }
+            }
+        });
+        Moody { address, mood, task }
+    }
+
+    fn is(&self, mood: Mood) {
+        self.mood.store(mood as u8, Ordering::SeqCst);
+    }
+}
+
+impl Drop for Moody {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Nothing but its tables tells that this one is a printer.
+#[tokio::test]
+async fn a_printer_that_stalled_twice_is_still_a_printer() {
+    let network_card = "HP ETHERNET MULTI-ENVIRONMENT";
+    let snmpd = Snmpd::start_as(network_card, Ipv4Addr::LOCALHOST, 0, Access::Community, COLOUR_LASER);
+    let agent = Moody::start(snmpd.address()).await;
+    let client = client().await;
+    assert!(client.identify(agent.address, Patience::Short).await.unwrap().printer);
+    agent.is(Mood::Stalling);
+    for _ in 0..2 {
+        let told = client.identify(agent.address, Patience::Short).await;
+        assert!(matches!(told, Err(Error::Stalled { .. })), "{told:?}");
+    }
+    agent.is(Mood::Well);
+    let told = client.identify(agent.address, Patience::Short).await.unwrap();
+    assert!(told.printer, "{told:?}");
+    assert_eq!(told.evidence.serial.as_deref(), Some("VNB3R12345"));
+}
+
+#[tokio::test]
+async fn another_community_is_found_after_some_questions_in_vain() {
+    let snmpd = Snmpd::start(Ipv4Addr::LOCALHOST, 0, Access::Community, COLOUR_LASER);
+    let agent = Moody::start(snmpd.address()).await;
+    let logins = ["public", "office"].map(|community| Login::Community(community.to_owned()));
+    let client = Client::open(logins.to_vec()).await.unwrap();
+    assert!(client.identify(agent.address, Patience::Short).await.unwrap().printer);
+    agent.is(Mood::Renamed);
+    for _ in 0..FORGET_AFTER {
+        let told = client.identify(agent.address, Patience::Short).await;
+        assert!(matches!(told, Err(Error::Silent { .. })), "{told:?}");
+    }
+    assert!(client.identify(agent.address, Patience::Short).await.unwrap().printer);
+}
+
+/// As many logins as the configuration takes.
+#[tokio::test]
+async fn silence_is_silence_with_many_logins_too() {
+    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let user = |n: usize| Login::User(User::new(&format!("user{n}"), None, None).unwrap());
+    let logins = (0..8).map(user).chain((0..8).map(|n| Login::Community(format!("community{n}"))));
+    let client = Client::open(logins.collect()).await.unwrap();
+    let begun = Instant::now();
+    let error = client.identify(silent.local_addr().unwrap(), Patience::Long).await.unwrap_err();
+    assert!(matches!(error, Error::Silent { .. }), "{error}");
+    assert!(begun.elapsed() < IDENTIFY_DEADLINE, "{:?}", begun.elapsed());
 }

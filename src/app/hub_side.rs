@@ -40,6 +40,8 @@ const STORE_PAUSE: Duration = Duration::from_secs(2);
 pub(super) struct Ends<'a> {
     /// Its view, for all to read.
     pub(super) printers: &'a Printers,
+    /// Where no IPP is spoken.
+    pub(super) places: &'a PrintPlaces,
     /// Messages wait to be sent.
     pub(super) wake: &'a Wake,
     /// Printers to be polled at once.
@@ -62,7 +64,7 @@ pub(super) async fn start(
     stores: &Stores,
     ends: Ends<'_>,
 ) -> anyhow::Result<(JoinHandle<Result<(), String>>, Searches)> {
-    let Ends { printers, wake, poll_now, desired, secrets, cancel, credentials } = ends;
+    let Ends { printers, places, wake, poll_now, desired, secrets, cancel, credentials } = ends;
     let mut rows = Vec::new();
     for body in stores.gateway.printers().await? {
         match serde_json::from_str::<PrinterRow>(&body) {
@@ -80,8 +82,7 @@ pub(super) async fn start(
     let known = rows.iter().flat_map(|row| &row.printer.endpoints).map(|endpoint| endpoint.key.clone()).collect();
     let snmp = snmp_side::start(&config.snmp, snmp_side::SecretSource::Nucleus(secrets), cancel.clone());
     let before = sources::Before { known, forgotten };
-    let places = sources::print_places(config, printers);
-    let known = (printers, &places);
+    let known = (printers, places);
     let searches = sources::start(config, before, sources::SETTLE, Some(&snmp), known, &sightings, cancel);
     let settings = HubSettings {
         gateway: gateway.clone(),
@@ -106,7 +107,7 @@ pub(super) async fn start(
         discovery,
         poll_now,
         desired,
-        poller: poller(networks(config), places, snmp, config.snmp.port, credentials.clone(), printers.clone()),
+        poller: poller(networks(config), places.clone(), snmp, config.snmp.port, credentials.clone(), printers.clone()),
         commit: move |output| {
             let committer = committer.clone();
             async move { committer.commit(output).await }

@@ -45,6 +45,8 @@ const LOOK_UP: Duration = Duration::from_secs(5);
 const QUIET_ROUNDS: u32 = 3;
 /// Changes over mDNS within one look belong to it.
 const SETTLE: Duration = Duration::from_millis(100);
+/// Of a listed printer that gave no answer.
+const NO_ANSWER: &str = "it does not answer; a gateway takes it in all the same, as offline, and asks again and again";
 /// Sightings that may wait.
 const SIGHTINGS: usize = 256;
 
@@ -170,7 +172,7 @@ pub async fn look(options: LookOptions, progress: watch::Sender<LookProgress>, s
     // Ends at once; what it had to say is in the rows.
     let _ = hub.await;
     let rows = std::mem::take(&mut *rows.lock().unwrap_or_else(PoisonError::into_inner));
-    let silent = silent(&config, &searches, &rows).await;
+    let silent = silent(&config, probe, &searches, &rows).await;
     let views = printers.all().into_iter().map(|view| (*view).clone());
     let found = views.filter_map(|view| Some(Found { row: rows.get(&view.id)?.clone(), view }));
     let ignored = mdns.as_ref().map(|mdns| mdns.counters.ignored()).unwrap_or_default();
@@ -232,10 +234,23 @@ async fn until_done(
     }
 }
 
-/// The entries of the list of printers that gave none, and why.
-async fn silent(config: &Config, searches: &Searches, rows: &BTreeMap<PrinterId, PrinterRow>) -> Vec<(String, String)> {
-    let known: BTreeSet<&str> =
-        rows.values().flat_map(|row| row.printer.endpoints.iter().map(|e| e.key.as_str())).collect();
+/// The entries of the list of printers that gave none, or one that gave no answer, and why.
+async fn silent(
+    config: &Config,
+    probe: bool,
+    searches: &Searches,
+    rows: &BTreeMap<PrinterId, PrinterRow>,
+) -> Vec<(String, String)> {
+    let endpoints = || rows.values().flat_map(|row| row.printer.endpoints.iter().map(move |e| (row, e)));
+    let known: BTreeSet<&str> = endpoints().map(|(_, e)| e.key.as_str()).collect();
+    // One printer may have several; it is enough that it answered at one of them.
+    let answered = |row: &PrinterRow| {
+        let state = &row.state;
+        state.ipp.last.is_some()
+            || state.snmp.last.is_some()
+            || row.printer.endpoints.iter().any(|e| e.answered.is_some())
+    };
+    let mute = |key: &str| endpoints().any(|(row, e)| e.key == key && e.endpoint.kind.is_ipp() && !answered(row));
     let (mut silent, asked) = (Vec::new(), searches.silent());
     let policy = sources::policy(config);
     for printer in &config.printer_list {
@@ -245,6 +260,9 @@ async fn silent(config: &Config, searches: &Searches, rows: &BTreeMap<PrinterId,
         }
         let key = listed::key(printer);
         if known.contains(key.as_str()) {
+            if probe && mute(&key) {
+                silent.push((endpoint_of(&key).to_owned(), NO_ANSWER.to_owned()));
+            }
             continue;
         }
         let addresses: Result<Vec<IpAddr>, String> = match printer.host.parse() {

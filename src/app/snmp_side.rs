@@ -32,7 +32,7 @@ pub(super) enum SecretSource {
 }
 
 /// Makes the client for the configured logins. A secret that cannot be had costs its login, not the gateway; it is asked
-/// for again, ever less often.
+/// for again, ever less often; from files alone, for one look around, once.
 pub(super) fn start(config: &Snmp, secrets: SecretSource, cancel: CancellationToken) -> Clients {
     let (sender, clients) = watch::channel(None);
     if config.enabled {
@@ -66,7 +66,7 @@ async fn keep_open(config: &Snmp, secrets: &SecretSource, sender: &watch::Sender
                 }
             }
         }
-        if all {
+        if all || matches!(secrets, SecretSource::Files) {
             return;
         }
         tokio::time::sleep(pause).await;

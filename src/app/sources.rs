@@ -4,7 +4,7 @@ use super::{hinted, snmp_side, sweep_side, visits};
 use crate::config::Config;
 use crate::discovery::listed;
 use crate::discovery::mdns::{Counters, Health, Mdns, MdnsOptions, RETELL};
-use crate::discovery::print_places::PrintPlaces;
+use crate::discovery::print_places::{Held, PrintPlaces};
 use crate::discovery::record::Accept;
 use crate::discovery::sweep::Progress;
 use crate::discovery::{local_networks, loopback_networks};
@@ -17,7 +17,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How often the machine's networks are looked at.
@@ -27,6 +26,11 @@ const LOOKED_UP: Duration = Duration::from_secs(12);
 
 /// At the start: how long mDNS has to say where print ports are before IPP is spoken where nobody announced it.
 const FIRST_HEARD: Duration = Duration::from_secs(3);
+
+/// How often it is looked whether sightings were refused, to be told again.
+const REFUSED_LOOK: Duration = Duration::from_secs(15);
+/// The same when they were refused again and again.
+const REFUSED_LOOK_LONGEST: Duration = Duration::from_secs(600);
 
 /// How long a change over mDNS must last before the gateway is told.
 pub(super) const SETTLE: Duration = Duration::from_secs(1);
@@ -106,8 +110,10 @@ pub(super) fn start(
 ) -> Searches {
     let (told, looked_up) = watch::channel(0);
     let (named, by_hand) = mpsc::channel(16);
+    let (again, asked) = watch::channel(0);
+    tokio::spawn(tell_again(printers.clone(), again, cancel.clone()));
     tokio::spawn(count(by_hand, sightings.clone(), told));
-    tokio::spawn(named_by_hand(config.clone(), before.forgotten, named, cancel.clone()));
+    tokio::spawn(named_by_hand(config.clone(), before.forgotten, asked.clone(), named, cancel.clone()));
     let (done, visited) = watch::channel(visits::Asked::default());
     let bare: Vec<_> = config.printer_list.iter().filter(|p| p.kind == EndpointKind::Snmp).cloned().collect();
     let bare_count = bare.len() as u64;
@@ -137,7 +143,8 @@ pub(super) fn start(
     }
     let (seen, mdns) = watch::channel(None);
     if config.mdns {
-        let around = Around { settle, snmp: snmp.cloned(), printers: printers.clone(), places: places.clone() };
+        let (snmp, printers, places) = (snmp.cloned(), printers.clone(), places.clone());
+        let around = Around { settle, snmp, printers, places, asked };
         tokio::spawn(browse(config.clone(), around, sightings.clone(), seen, cancel.clone()));
     }
     let listed = config.printer_list.len() as u64;
@@ -185,10 +192,29 @@ async fn count(
     }
 }
 
+/// Asks the sources that tell changes alone to tell all again, as long as sightings are refused: under a flood there may
+/// be no room for a printer when it is heard first.
+async fn tell_again(printers: Printers, again: watch::Sender<u64>, cancel: CancellationToken) {
+    let (mut pause, mut before) = (REFUSED_LOOK, printers.overview().refused);
+    loop {
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        let refused = printers.overview().refused;
+        pause = if refused == before { REFUSED_LOOK } else { (pause * 2).min(REFUSED_LOOK_LONGEST) };
+        if refused != before {
+            before = refused;
+            again.send_replace(refused);
+        }
+    }
+}
+
 /// Reports the printers of the configuration's list, and takes back those that are no longer in it.
 async fn named_by_hand(
     config: Config,
     forgotten: Vec<String>,
+    asked: watch::Receiver<u64>,
     sightings: mpsc::Sender<DiscoveryEvent>,
     cancel: CancellationToken,
 ) {
@@ -200,7 +226,7 @@ async fn named_by_hand(
             }
         }
         if !list.is_empty() {
-            listed::run(list, || policy(&config), sightings.clone()).await;
+            listed::run(list, || policy(&config), asked, sightings.clone()).await;
         }
     };
     tokio::select! {
@@ -219,6 +245,8 @@ struct Around {
     printers: Printers,
     /// Where no IPP is spoken.
     places: PrintPlaces,
+    /// All is told again when this changes.
+    asked: watch::Receiver<u64>,
 }
 
 /// Runs mDNS, anew whenever the machine's networks are others: a gateway may start before its network does. What the one
@@ -230,8 +258,9 @@ async fn browse(
     seen: watch::Sender<Option<Browsing>>,
     cancel: CancellationToken,
 ) {
-    let Around { settle, snmp, printers, places } = around;
+    let Around { settle, snmp, printers, places, asked } = around;
     let mut reported = Reported::default();
+    let mut held = None;
     loop {
         let policy = policy(&config);
         let mut options = MdnsOptions::new(policy.clone());
@@ -243,11 +272,12 @@ async fn browse(
             loop {
                 tokio::time::sleep(NETWORKS_LOOK).await;
                 if self::policy(&config) != policy {
-                    return;
+                    // Before the present search ends, and with it what it heard.
+                    return places.hold();
                 }
             }
         };
-        let mdns = Mdns::new(options).telling(places.clone());
+        let mdns = Mdns::new(options).telling(places.clone()).asked_by(asked.clone());
         let (found, heard) = mpsc::channel(16);
         let allowed = || self::policy(&config);
         let (hints, port) = (mdns.hints(), config.snmp.port);
@@ -256,12 +286,24 @@ async fn browse(
                 hinted::run(hints, port, clients, allowed, &printers, places.clone(), sightings.clone()).await;
             }
         };
+        let told_again = hold_until_told_again(held.take());
         seen.send_replace(Some(Browsing { health: mdns.health(), counters: mdns.counters() }));
         tokio::select! {
             () = cancel.cancelled() => return,
-            ((), (), ()) = async { tokio::join!(mdns.run(found), reported.pass_on(heard, &sightings), hinted) } => return,
-            () = moved => tracing::info!("the networks of this machine changed; looking for printers anew"),
+            _ = async { tokio::join!(mdns.run(found), reported.pass_on(heard, &sightings), hinted, told_again) } => return,
+            heard = moved => {
+                tracing::info!("the networks of this machine changed; looking for printers anew");
+                places.listen_first(FIRST_HEARD);
+                held = Some(heard);
+            }
         }
+    }
+}
+
+/// Ends what is held when the search that runs beside this has had the time to hear it again.
+async fn hold_until_told_again(held: Option<Held>) {
+    if held.is_some() {
+        tokio::time::sleep(RETELL).await;
     }
 }
 
@@ -328,7 +370,10 @@ pub(super) fn print_places(config: &Config, printers: &Printers) -> PrintPlaces 
         listed.into_iter().any(|printer| printer.host.parse() == Ok(address))
             || printers.all().iter().any(|view| view.endpoints.iter().any(|(endpoint, _)| is_raw(endpoint)))
     });
-    if config.mdns { places.not_before(Instant::now() + FIRST_HEARD) } else { places }
+    if config.mdns {
+        places.listen_first(FIRST_HEARD);
+    }
+    places
 }
 
 /// Where printers may be contacted, looked up anew each time.
@@ -346,7 +391,7 @@ pub(super) fn policy(config: &Config) -> PrinterPolicy {
     }
     allowed.extend(config.printer_networks.iter().cloned());
     allowed.extend(config.sweep.networks.iter().copied());
-    PrinterPolicy { allowed, ..PrinterPolicy::default() }
+    PrinterPolicy { allowed }
 }
 
 #[cfg(test)]

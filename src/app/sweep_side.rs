@@ -52,6 +52,9 @@ pub(super) fn start(
     told
 }
 
+/// Why networks are not swept when there is no client and there will be none.
+const NO_LOGIN: &str = "networks are not swept: none of the SNMP logins can be used";
+
 async fn keep_sweeping(
     mut options: SweepOptions,
     mut clients: Clients,
@@ -63,7 +66,10 @@ async fn keep_sweeping(
         // Marks just this one as seen: one that comes meanwhile is a change.
         let client = match clients.wait_for(Option::is_some).await {
             Ok(client) => client.clone(),
-            Err(_) => return,
+            Err(_) => {
+                progress.send_modify(|progress| progress.trouble = Some(NO_LOGIN.to_owned()));
+                return;
+            }
         };
         let Some(client) = client else { continue };
         options.policy = policy();

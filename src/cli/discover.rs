@@ -7,7 +7,10 @@
 //! On a terminal a bar with an estimate and what is found so far go to standard error; the table comes at the end, on
 //! standard output. Ctrl-C ends the search and shows what was found.
 //!
-//! Exit codes: 0 done (found or not), 1 failed (mDNS did not start and there was no other source, a gateway asked for with
+//! A listed IPP printer that does not answer is one all the same, as a gateway takes it in and waits for it: it is shown
+//! with `no answer`, under the id that it would get, and told on standard error.
+//!
+//! Exit codes: 0 done (found or not, answered or not), 1 failed (mDNS did not start and there was no other source, a gateway asked for with
 //! `--new` does not answer), 2 usage.
 //!
 //! With `--json`, one object on standard output:
@@ -19,10 +22,11 @@
 //!    "name", "maker", "make", "model", "serial", "uuid", "macs": […], "location", "host", "address", "addresses": […],
 //!    "standing": "adopted" | "pending", "evidence": "serial" | "uuid" | "mac" | "name",   what its id is made of
 //!    "sources": ["mdns", "list", "snmp", "ipp"],                                            who told of it, and answered
+//!    "answered": true | false | null,   null: not asked, or there is no other way to it than AppSocket and LPD
 //!    "uri": "ipps://…", "formats": […],
 //!    "endpoints": [{"kind", "uri", "addresses", "port", "priority"}]}],
 //!  "duplicates": [{"a", "b", "because", "value"}],   pairs that may be one
-//!  "silent": [{"place", "why"}],      entries of a list that gave no printer
+//!  "silent": [{"place", "why"}],      entries of a list that gave no printer, or one that does not answer
 //!  "leftOut": [{"what", "why"}],      with --all: what is no printer to be taken, by name or address, the first few hundred
 //!  "ignored": {"a queue shared by a computer": 2},   with --all: how many announcements, by reason
 //!  "datagrams": {"no SNMP answer": 1}}               with --all: what came during a sweep and answered nothing

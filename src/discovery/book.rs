@@ -7,7 +7,8 @@
 //!   the most, unless that is its own. So one machine that announces thousands of printers pushes out its own only, and
 //!   with thousands of addresses the oldest service goes, which had its time to be asked. What goes is reported lost,
 //!   which takes no known printer away.
-//! - The same sighting is never reported twice in a row; a change that is undone before its time is not reported.
+//! - The same sighting is not reported twice in a row, unless all are wanted again ([`Book::tell_again`]); a change that is
+//!   undone before its time is not reported.
 //! - `Lost` only after `Found`.
 //! - An IPP service on a port that the same host announces for AppSocket or LPD is not reported, and is withdrawn, once,
 //!   also if it was not reported in this run: it may be known from an earlier one.
@@ -106,6 +107,8 @@ struct Entry {
     /// What the record says now; `None` once it is gone or no longer acceptable.
     current: Option<Sighting>,
     reported: Option<Sighting>,
+    /// Whether it is to be reported again, changed or not.
+    again: bool,
     due: Option<Instant>,
     session: u64,
     /// Younger ones have higher numbers.
@@ -173,7 +176,7 @@ impl Book {
         self.withdrawn.remove(&key);
         self.newest += 1;
         let number = self.newest;
-        let entry = Entry { record, current: Some(seen), reported: None, due: None, session, number };
+        let entry = Entry { record, current: Some(seen), reported: None, again: false, due: None, session, number };
         self.entries.insert(key.clone(), entry);
         self.mark(&key, now);
         if full { Outcome::Replaced } else { Outcome::Kept }
@@ -263,6 +266,19 @@ impl Book {
         Some(entry.raw)
     }
 
+    /// Everything that was reported is to be reported again: who hears it had no room for all of it.
+    pub(super) fn tell_again(&mut self, now: Instant) {
+        for (key, entry) in &mut self.entries {
+            if entry.reported.is_some() {
+                entry.again = true;
+                if entry.due.is_none() {
+                    entry.due = Some(now);
+                    self.due.insert((now, key.clone()));
+                }
+            }
+        }
+    }
+
     /// A new subscription begins, which will tell again what is there.
     pub(super) fn new_session(&mut self) {
         self.session += 1;
@@ -334,7 +350,8 @@ impl Book {
                         false => DiscoveryEvent::Lost { key },
                     });
                 }
-            } else if entry.current != entry.reported {
+            } else if entry.current != entry.reported || entry.again {
+                entry.again = false;
                 entry.reported = entry.current.clone();
                 return entry.current.clone().map(|seen| DiscoveryEvent::Found(Box::new(seen)));
             }

@@ -16,7 +16,7 @@ use crate::domain::sighting::{DiscoveryEvent, Evidence, Sighting};
 use futures_util::stream::{self, StreamExt};
 use std::net::IpAddr;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How often a host name is looked up again.
@@ -43,8 +43,14 @@ pub fn forgotten<'a>(known: impl Iterator<Item = &'a str>, list: &[ListedPrinter
     known.filter(gone).map(str::to_owned).collect()
 }
 
-/// Reports the printers of the list, and changes of their addresses, until the receiver is gone.
-pub async fn run(list: Vec<ListedPrinter>, policy: impl Fn() -> PrinterPolicy, events: mpsc::Sender<DiscoveryEvent>) {
+/// Reports the printers of the list, and changes of their addresses, until the receiver is gone; all of them again when
+/// `asked` changes.
+pub async fn run(
+    list: Vec<ListedPrinter>,
+    policy: impl Fn() -> PrinterPolicy,
+    mut asked: watch::Receiver<u64>,
+    events: mpsc::Sender<DiscoveryEvent>,
+) {
     let mut entries: Vec<Entry> = list.into_iter().map(Entry::new).collect();
     loop {
         let now = Instant::now();
@@ -64,6 +70,7 @@ pub async fn run(list: Vec<ListedPrinter>, policy: impl Fn() -> PrinterPolicy, e
         let pause = next.map_or(ROUND, |next| next.saturating_duration_since(Instant::now()).min(ROUND));
         tokio::select! {
             () = sleep(pause.max(Duration::from_millis(100))) => {}
+            Ok(()) = asked.changed() => entries.iter_mut().for_each(|entry| entry.reported = None),
             () = events.closed() => return,
         }
     }
@@ -155,10 +162,7 @@ mod tests {
     }
 
     fn policy() -> PrinterPolicy {
-        PrinterPolicy {
-            allowed: vec!["10.0.0.0/8".parse().unwrap(), "127.0.0.0/8".parse().unwrap()],
-            ..PrinterPolicy::default()
-        }
+        PrinterPolicy { allowed: vec!["10.0.0.0/8".parse().unwrap(), "127.0.0.0/8".parse().unwrap()] }
     }
 
     #[tokio::test]
@@ -169,7 +173,8 @@ mod tests {
             {"uri": "lpd://localhost:1515/q"},
         ]));
         let (sender, mut events) = mpsc::channel(8);
-        let task = tokio::spawn(run(list, policy, sender));
+        let (again, asked) = watch::channel(0);
+        let task = tokio::spawn(run(list, policy, asked, sender));
         let mut seen = Vec::new();
         for _ in 0..2 {
             match tokio::time::timeout(Duration::from_secs(20), events.recv()).await {
@@ -183,6 +188,11 @@ mod tests {
         assert_eq!((seen[1].name.as_str(), seen[1].endpoint.uri().as_str()), ("Old laser", "socket://10.0.0.9"));
         assert_eq!(seen[1].formats, ["application/postscript"]);
         assert!(events.try_recv().is_err());
+        again.send_replace(1);
+        for _ in 0..2 {
+            let told = tokio::time::timeout(Duration::from_secs(20), events.recv()).await.unwrap();
+            assert!(matches!(told, Some(DiscoveryEvent::Found(sighting)) if seen.contains(&sighting)));
+        }
         drop(events);
         tokio::time::timeout(Duration::from_secs(20), task).await.unwrap().unwrap();
     }

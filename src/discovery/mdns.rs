@@ -13,7 +13,9 @@
 //!   them for every new one. When it knows more services than the book may hold and a quarter more, or records of other
 //!   kinds beyond what belongs to those, it is replaced at once by a new one that knows none: under a flood that bounds
 //!   memory and the time for each answer, and what is really there answers the new one's questions.
-//! - Reports are changes: the same sighting is not reported twice.
+//! - What found no room in the book, or lost its own there, is heard again when there is room: an engine tells nothing
+//!   twice, so it is replaced too.
+//! - Reports are changes: the same sighting is not reported twice, unless all are wanted again ([`Mdns::asked_by`]).
 //!
 //! What it does not do: judge who the printer is, connect to it, or look beyond the link (other networks need the
 //! configured list).
@@ -172,6 +174,8 @@ pub struct Mdns {
     health: watch::Sender<Health>,
     hints: watch::Sender<Hints>,
     places: PrintPlaces,
+    /// All is reported again when this changes.
+    asked: watch::Receiver<u64>,
 }
 
 impl Mdns {
@@ -181,12 +185,19 @@ impl Mdns {
         let health = watch::Sender::new(Health::Starting);
         let hints = watch::Sender::new(Hints::default());
         let places = PrintPlaces::default();
-        Self { options, backoff, retell: RETELL, counters: Arc::default(), health, hints, places }
+        let asked = watch::channel(0).1;
+        Self { options, backoff, retell: RETELL, counters: Arc::default(), health, hints, places, asked }
     }
 
     /// The same source, which tells here what it hears of AppSocket and LPD.
     pub fn telling(mut self, places: PrintPlaces) -> Self {
         self.places = places;
+        self
+    }
+
+    /// The same source, which reports again all that is there whenever this changes.
+    pub fn asked_by(mut self, asked: watch::Receiver<u64>) -> Self {
+        self.asked = asked;
         self
     }
 
@@ -244,6 +255,10 @@ impl Mdns {
                         () = events.closed() => return,
                     }
                 }
+                Ended::HasRoom => {
+                    tracing::info!("there is room for more of what is announced over mDNS; the search begins anew");
+                    continue;
+                }
                 Ended::Failed(reason) => reason,
             };
             // A session that held for a while was no failed attempt.
@@ -267,7 +282,10 @@ impl Mdns {
         let mut retell = Some(Instant::now() + self.retell);
         let mut look = Instant::now() + LOOK;
         let mut known = HashSet::new();
-        let most = self.options.max_instances.saturating_add(self.options.max_instances / 4);
+        let max = self.options.max_instances;
+        let most = max.saturating_add(max / 4);
+        let (begun, overflow) = (Instant::now(), self.counters.overflow.load(Ordering::Relaxed));
+        let mut asked = self.asked.clone();
         loop {
             let due = books.book.next_due();
             let ready = due.is_some_and(|at| at <= Instant::now());
@@ -312,8 +330,13 @@ impl Mdns {
                         if kept > most.saturating_mul(RECORDS_PER_SERVICE) {
                             return Ended::KnowsTooMuch(kept);
                         }
+                        let left_out = self.counters.overflow.load(Ordering::Relaxed) > overflow;
+                        if left_out && books.book.len() <= max - max / 4 && begun.elapsed() >= QUICK {
+                            return Ended::HasRoom;
+                        }
                     }
                 }
+                () = changed(&mut asked) => books.book.tell_again(Instant::now()),
                 () = events.closed() => return Ended::NobodyListens,
             }
             self.counters.instances.store(books.book.len() as u64, Ordering::Relaxed);
@@ -384,9 +407,12 @@ impl Mdns {
         if shared.contains(&hash(&service.fullname)) {
             announced.subtype = Some(SHARED.to_owned());
         }
+        let usb = record::origin(&announced) == Origin::Usb;
+        // What is announced for this machine's own ports is there alone, though its host name has other addresses too.
+        let here = usb && announced.addresses.iter().any(|(address, _)| address.is_loopback());
         // Loopback is browsed for printers on USB alone.
-        if !self.options.loopback && record::origin(&announced) != Origin::Usb {
-            announced.addresses.retain(|(address, _)| !address.is_loopback());
+        if here || (!usb && !self.options.loopback) {
+            announced.addresses.retain(|(address, _)| address.is_loopback() == here);
         }
         self.count(book.seen(announced, now), &service.fullname);
     }
@@ -411,6 +437,8 @@ enum Ended {
     NobodyListens,
     /// So many services or records.
     KnowsTooMuch(usize),
+    /// Something found no room in the book, which has some now.
+    HasRoom,
     Failed(String),
 }
 
@@ -488,6 +516,13 @@ impl Drop for Engine {
                 break;
             }
         }
+    }
+}
+
+/// Waits for the next change; for ever, where there will be none.
+async fn changed(asked: &mut watch::Receiver<u64>) {
+    if asked.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 

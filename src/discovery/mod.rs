@@ -10,4 +10,4 @@ pub mod visit;
 
 mod book;
 
-pub use networks::{local_networks, loopback_networks, own_addresses};
+pub use networks::{local_networks, loopback_networks};

@@ -6,8 +6,8 @@
 //! | AppSocket, LPD | `snmp:ADDRESS/appsocket:9100`, `snmp:ADDRESS/lpd:515/QUEUE` | the agent lists it; nothing is connected |
 //! | IPP, IPPS | `snmp:ADDRESS/ipp:631`, `snmp:ADDRESS/ipps:631` | Get-Printer-Attributes was answered by a printer |
 //!
-//! Over IPP are asked: printers, agents that take none of our logins, and, when asked for by hand, also addresses
-//! without an agent; never what said over SNMP that it is no printer. The path is `/ipp/print`, or what the agent lists for
+//! Over IPP are asked: printers, agents that take none of our logins or stop answering, and, when asked for by hand, also
+//! addresses without an agent; never what said over SNMP that it is no printer. The path is `/ipp/print`, or what the agent lists for
 //! port 631. Where something prints whatever arrives no IPP is spoken, whatever the port's number: what the agent lists for
 //! AppSocket or LPD, and what is known elsewhere ([`PrintPlaces`]).
 //!
@@ -61,7 +61,7 @@ pub enum Visited {
         /// What it says it is (sysDescr).
         description: String,
     },
-    /// An agent may be there, but none of our logins is answered, and no IPP either.
+    /// An agent may be there, but it does not tell who it is, and nothing does over IPP.
     NoLogin {
         /// What came of asking.
         why: String,
@@ -115,8 +115,6 @@ pub async fn visit(
     match identified {
         Ok(who) if !who.printer => Visited::NotPrinter { description: who.description },
         Ok(who) => Visited::Printer(printer(policy, places, place, &who).await),
-        // It stalled: not somebody to press further now.
-        Err(error @ (Error::Stalled { .. } | Error::Limit { .. })) => Visited::NoLogin { why: error.to_string() },
         Err(error) => match ask_ipp(policy, places, &[], place, &[IPP_PATH.to_owned()]).await {
             found if !found.is_empty() => {
                 Visited::Printer(found.into_iter().map(|found| ipp_sighting(place, found, None)).collect())

@@ -8,8 +8,6 @@
 //!   connection to `0.0.0.0` ends at the machine itself.
 //! - The network and the broadcast address of an allowed IPv4 network of at most 30 bits are no printer's: what is sent to
 //!   a broadcast address is sent to everybody. Of several networks the narrowest decides.
-//! - No printer is at an address of this machine (loopback apart, where it is allowed), unless that address alone is an
-//!   allowed network: a gateway that connects to itself prints nothing.
 //! - A print port ([`is_print_port`]) is never allowed, for questions to printers and for documents. Only a job may
 //!   connect one, at an endpoint that is there for it ([`PrinterPolicy::permit_job`]).
 //!
@@ -33,8 +31,6 @@ pub fn is_print_port(port: u16) -> bool {
 pub struct PrinterPolicy {
     /// Directly connected networks and configured ones.
     pub allowed: Vec<Network>,
-    /// Addresses of this machine, where no printer is; loopback addresses need not be among them.
-    pub own: Vec<IpAddr>,
 }
 
 impl PrinterPolicy {
@@ -78,9 +74,6 @@ impl PrinterPolicy {
         };
         if network.is_edge(address) {
             return Err(AddressRefusal::NoHost(address, *network));
-        }
-        if !network.is_one_address() && self.own.iter().any(|own| own.to_canonical() == address.to_canonical()) {
-            return Err(AddressRefusal::Own(address));
         }
         Ok(())
     }
@@ -144,9 +137,6 @@ pub enum AddressRefusal {
     /// The network's own or its broadcast address.
     #[error("{0} is the network's own or the broadcast address of {1}, not a host's")]
     NoHost(IpAddr, Network),
-    /// This machine's.
-    #[error("{0} is this machine itself; a printer there needs {0}/{bits} in printers.allowedNetworks", bits = if .0.is_ipv4() { 32 } else { 128 })]
-    Own(IpAddr),
 }
 
 /// What kind of address it is.
@@ -293,11 +283,6 @@ impl Network {
         let (IpAddr::V4(first), IpAddr::V4(v4)) = (self.address, address.to_canonical()) else { return false };
         let last = u32::from(first) | !mask_v4(self.prefix);
         self.prefix <= 30 && (v4 == first || u32::from(v4) == last)
-    }
-
-    /// Has it one address only?
-    fn is_one_address(&self) -> bool {
-        self.prefix == if self.address.is_ipv4() { 32 } else { 128 }
     }
 
     /// The first address.
@@ -484,7 +469,7 @@ mod tests {
 
     #[test]
     fn only_permitted_addresses_of_an_endpoint_are_left() {
-        let policy = PrinterPolicy { allowed: vec!["10.1.0.0/16".parse().unwrap()], ..PrinterPolicy::default() };
+        let policy = PrinterPolicy { allowed: vec!["10.1.0.0/16".parse().unwrap()] };
         let mut endpoint = Endpoint {
             kind: crate::domain::endpoint::EndpointKind::Ipp,
             host: "p.local".into(),
@@ -602,10 +587,7 @@ mod tests {
 
     #[test]
     fn a_printer_is_only_where_it_may_be() {
-        let policy = PrinterPolicy {
-            allowed: vec!["10.0.0.0/8".parse().unwrap(), "0.0.0.0/0".parse().unwrap()],
-            ..PrinterPolicy::default()
-        };
+        let policy = PrinterPolicy { allowed: vec!["10.0.0.0/8".parse().unwrap(), "0.0.0.0/0".parse().unwrap()] };
         assert_eq!(policy.check(ip("10.1.2.3"), 631, &[]), Ok(()));
         assert_eq!(policy.check(ip("10.1.2.3"), 9100, &[]), Err(AddressRefusal::PrintPort(9100)));
         assert_eq!(policy.check(ip("10.1.2.3"), 4010, &[4010]), Err(AddressRefusal::PrintPort(4010)));
@@ -616,11 +598,10 @@ mod tests {
     }
 
     #[test]
-    fn no_printer_is_at_the_edge_of_a_network_or_at_this_machine() {
+    fn no_printer_is_at_the_edge_of_a_network() {
         let networks = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<Network>>();
         let mut policy = PrinterPolicy {
             allowed: networks(&["10.9.0.0/16", "10.9.0.0/24", "10.9.7.0/31", "10.9.8.0/30", "fd00::/64"]),
-            own: vec![ip("10.9.0.1"), ip("fd00::1")],
         };
         for good in ["10.9.0.2", "10.9.1.255", "10.9.2.0", "10.9.7.0", "10.9.7.1", "10.9.8.1", "fd00::2", "fd00::"] {
             assert_eq!(policy.check_address(ip(good)), Ok(()), "{good}");
@@ -628,12 +609,8 @@ mod tests {
         for edge in ["10.9.0.255", "10.9.0.0", "10.9.255.255", "10.9.8.3", "10.9.8.0", "::ffff:10.9.0.255"] {
             assert!(matches!(policy.check_address(ip(edge)), Err(AddressRefusal::NoHost(..))), "{edge}");
         }
-        for own in ["10.9.0.1", "fd00::1", "::ffff:10.9.0.1"] {
-            assert_eq!(policy.check_address(ip(own)), Err(AddressRefusal::Own(ip(own))));
-        }
         // Said explicitly, it is meant.
-        policy.allowed.extend(networks(&["10.9.0.1/32", "10.9.0.255/32"]));
-        assert_eq!(policy.check_address(ip("10.9.0.1")), Ok(()));
+        policy.allowed.extend(networks(&["10.9.0.255/32"]));
         assert_eq!(policy.check_address(ip("10.9.0.255")), Ok(()));
         // A narrower network in which it is a host.
         policy.allowed = networks(&["10.9.0.0/24", "10.9.0.0/23"]);

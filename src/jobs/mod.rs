@@ -20,6 +20,7 @@ use crate::cloud::wire::Topics;
 use crate::deliver::clients::Clients;
 use crate::deliver::credentials::Credentials;
 use crate::deliver::raw;
+use crate::discovery::print_places::PrintPlaces;
 use crate::document::fetch::{self, Fetcher};
 use crate::document::spool::Spool;
 use crate::domain::endpoint::Endpoint;
@@ -159,6 +160,8 @@ pub struct Parts {
     pub directory: watch::Receiver<Arc<Directory>>,
     /// Where printers may be contacted.
     pub networks: Networks,
+    /// Where no IPP is spoken.
+    pub places: PrintPlaces,
     /// What the cloud asks.
     pub commands: mpsc::Receiver<Command>,
     /// Statuses wait to be sent.
@@ -186,6 +189,7 @@ struct Owner {
     spool: Spool,
     directory: watch::Receiver<Arc<Directory>>,
     networks: Networks,
+    places: PrintPlaces,
     commands: mpsc::Receiver<Command>,
     wake: Wake,
     ended_at: mpsc::Sender<PrinterId>,
@@ -262,6 +266,7 @@ impl Owner {
             spool: parts.spool,
             directory: parts.directory,
             networks: parts.networks,
+            places: parts.places,
             commands: parts.commands,
             wake: parts.wake,
             ended_at: parts.ended_at,
@@ -437,7 +442,12 @@ impl Owner {
         let mut reach = self.directory.borrow().get(&job.printer).map(|known| known.reach.clone()).unwrap_or_default();
         if kind != Kind::Fetch {
             let policy = (self.networks)();
-            reach.iter_mut().for_each(|reach| reach.endpoint = policy.permit_job(&reach.endpoint));
+            for Reach { endpoint, .. } in &mut reach {
+                *endpoint = policy.permit_job(endpoint);
+                let (port, is_ipp) = (endpoint.port, endpoint.kind.is_ipp());
+                // What is heard of a port may not have become an endpoint.
+                endpoint.addresses.retain(|address| !is_ipp || !self.places.contains(*address, port));
+            }
             reach.retain(|reach| !reach.endpoint.addresses.is_empty());
         }
         let cancel = CancellationToken::new();

@@ -52,6 +52,16 @@ pub(super) struct Reach {
     pub(super) path: String,
     /// A user name and password is asked for.
     pub(super) password: bool,
+    /// Where it listens.
+    pub(super) ports: Ports,
+}
+
+/// The TCP ports at which a printer, or its print server, listens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(super) struct Ports {
+    pub(super) ipp: Option<u16>,
+    pub(super) appsocket: Option<u16>,
+    pub(super) lpd: Option<u16>,
 }
 
 impl Reach {

@@ -1,6 +1,6 @@
 //! One printer of a running office: its place on the network, and the tasks that run while its power is on.
 
-use super::attributes::Reach;
+use super::attributes::{Ports, Reach};
 use super::device::Device;
 use super::mdns::{Announcement, Responder, services};
 use super::paper::Paper;
@@ -98,7 +98,8 @@ impl Printer {
             Some(port) => format!("/ipp/port{port}"),
             None => "/ipp/print".to_owned(),
         };
-        let reach = Reach { uri: String::new(), uris: None, admin: String::new(), path, password: spec.auth.is_some() };
+        let (admin, password, ports) = (String::new(), spec.auth.is_some(), Ports::default());
+        let reach = Reach { uri: String::new(), uris: None, admin, path, password, ports };
         let shared = Arc::new(Shared {
             device: Mutex::new(device),
             wake: Notify::new(),
@@ -248,6 +249,7 @@ impl Printer {
         let wires = self.reachable();
         let mut reach = self.shared.reach.lock().unwrap_or_else(PoisonError::into_inner);
         let at = SocketAddr::new(wires.ip, wires.ipp.unwrap_or_default());
+        reach.ports = Ports { ipp: wires.ipp, appsocket: wires.appsocket, lpd: wires.lpd };
         let path = reach.path.clone();
         reach.uri = format!("ipp://{at}{path}");
         reach.uris = (self.spec.tls && wires.ipp.is_some()).then(|| format!("ipps://{at}{path}"));

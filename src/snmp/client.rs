@@ -5,27 +5,30 @@
 //! | what | limit |
 //! |---|---|
 //! | one request | 1–2 s, sent at most three times |
+//! | a login found | 11 s, however many there are |
 //! | a poll | [`POLL_DEADLINE`], [`MAX_REQUESTS`] requests, [`decode::mib::MAX_VARIABLES`] variables |
 //! | a column | [`MAX_ROWS`] rows; ends where identifiers leave it or do not grow |
-//! | what is remembered | [`MAX_REMEMBERED`] addresses |
+//! | what is remembered | [`MAX_REMEMBERED`] addresses, and as many SNMPv3 engines |
 //!
 //! Which of the configured logins an agent takes is tried in their order (SNMPv3 users, v2c, v1), each a little after the
-//! one before, and remembered by address; after [`FORGET_AFTER`] polls in vain it is tried anew. A wrong community is
+//! one before, and remembered by address; after [`FORGET_AFTER`] questions in vain it is tried anew. A wrong community is
 //! answered by silence, a wrong password by a complaint that is not signed and so counts for nothing: neither is told from
 //! silence.
 //!
 //! Old agents: SNMPv1 refuses a whole Get for one object that is missing: it is asked again without it. An answer that
 //! would be too big is asked for in halves. An agent that does not answer GetBulk is asked with GetNext. A group at which
-//! an agent falls silent fails the poll twice and is then left out.
+//! an agent falls silent fails the poll twice and is then left out, but for a try now and then.
 //!
 //! Only answers from the address asked are taken. Nothing is ever set.
 
 mod identify;
 mod login;
+mod memory;
 mod session;
 
 pub use identify::IDENTIFY_DEADLINE;
 pub use login::{Login, User};
+pub use memory::FORGET_AFTER;
 
 use super::decode::{self, mib::Mib};
 use super::objects::{GROUPS, Group};
@@ -35,11 +38,13 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use jiff::Timestamp;
 use login::Version;
+use memory::{Attempt, Context, Memory};
 use session::Session;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The longest a poll takes.
 pub const POLL_DEADLINE: Duration = Duration::from_secs(25);
@@ -49,11 +54,14 @@ pub const MAX_REQUESTS: u32 = 400;
 pub const MAX_ROWS: usize = 64;
 /// Addresses whose login is remembered.
 pub const MAX_REMEMBERED: usize = 4_096;
-/// Polls in vain after which the login is tried anew.
-pub const FORGET_AFTER: u32 = 3;
 
-/// Between one login tried and the next.
+/// Between one login tried and the next, at most; with many of them less, so that the last is tried [`SPREAD`] after the
+/// first.
 const STAGGER: Duration = Duration::from_millis(250);
+/// See there.
+const SPREAD: Duration = Duration::from_millis(1_500);
+/// The longest search for a login: what is left of [`IDENTIFY_DEADLINE`] and [`POLL_DEADLINE`] is for the questions.
+const GREETING: Duration = Duration::from_secs(11);
 /// How long a login may take to be answered, round after round.
 const ROUNDS: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(3)];
 /// Retransmissions of a request to an agent that is known to answer.
@@ -66,9 +74,9 @@ const JETDIRECT: &str = "Jetdirect";
 /// How long silence is borne.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Patience {
-    /// Two rounds, about 4 s: something else is known of the printer already.
+    /// Two rounds, 3 to 6 s: something else is known of the printer already.
     Short,
-    /// Three rounds, about 8 s: enough for a device to wake up.
+    /// Three rounds, 6 to 11 s: enough for a device to wake up.
     Long,
 }
 
@@ -175,34 +183,6 @@ struct Inner {
     memory: Mutex<HashMap<SocketAddr, Memory>>,
 }
 
-/// What is remembered of an agent.
-#[derive(Debug, Clone, Default)]
-struct Memory {
-    attempt: Option<Attempt>,
-    context: Context,
-    /// GetBulk is not answered.
-    next_only: bool,
-    /// Polls in vain, in a row.
-    failures: u32,
-    /// Groups at which it fell silent, and how often.
-    stalls: HashMap<&'static str, u32>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Context {
-    #[default]
-    NotTried,
-    Absent,
-    Present,
-}
-
-/// A login with a version of the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Attempt {
-    login: usize,
-    version: Version,
-}
-
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Client").field("logins", &self.inner.logins).finish_non_exhaustive()
@@ -220,8 +200,9 @@ impl Client {
             Ok(transport) => transport,
             Err(_) => UdpTransport::bind("0.0.0.0:0").await.map_err(|error| Error::Socket(error.to_string()))?,
         };
-        let inner =
-            Inner { transport, engines: Arc::new(EngineCache::new()), logins, memory: Mutex::new(HashMap::new()) };
+        // Without a capacity it keeps whoever answered.
+        let engines = Arc::new(EngineCache::new().with_max_capacity(MAX_REMEMBERED));
+        let inner = Inner { transport, engines, logins, memory: Mutex::new(HashMap::new()) };
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -245,15 +226,7 @@ impl Client {
         let read = read.unwrap_or_else(|_| {
             Err(Error::Limit { address, why: format!("it took longer than {} s", POLL_DEADLINE.as_secs()) })
         });
-        self.remember(address, |memory| match &read {
-            Ok(_) => memory.failures = 0,
-            Err(_) => {
-                memory.failures = memory.failures.saturating_add(1);
-                if memory.failures >= FORGET_AFTER {
-                    *memory = Memory { stalls: std::mem::take(&mut memory.stalls), ..Memory::default() };
-                }
-            }
-        });
+        self.remember(address, |memory| memory.ended(read.is_ok()));
         read
     }
 
@@ -328,16 +301,16 @@ impl Client {
         group: &Group,
         mib: &mut Mib,
     ) -> Result<(), Error> {
-        if self.has_stalled(address, group.name) {
+        if self.leaves_out(address, group.name) {
             return Ok(());
         }
         let walked = session.walk(group, mib).await;
         self.judge(address, group.name, walked)
     }
 
-    /// Whether an agent fell silent at this part of a poll twice: it is left out then.
-    fn has_stalled(&self, address: SocketAddr, part: &'static str) -> bool {
-        self.memory(address).stalls.get(part).is_some_and(|stalls| *stalls >= 2)
+    /// Whether an agent always falls silent at this part: it is left out then.
+    fn leaves_out(&self, address: SocketAddr, part: &'static str) -> bool {
+        self.memory(address).leaves_out(part, Instant::now())
     }
 
     fn judge(
@@ -348,17 +321,15 @@ impl Client {
     ) -> Result<(), Error> {
         match result {
             Ok(()) => {
-                self.remember(address, |memory| {
-                    memory.stalls.remove(part);
-                });
+                self.remember(address, |memory| memory.answered(part));
                 Ok(())
             }
             Err(session::Failure::Silent) => {
-                self.remember(address, |memory| *memory.stalls.entry(part).or_default() += 1);
-                Err(Error::Stalled { address, group: part })
+                let mut borne = false;
+                self.remember(address, |memory| borne = memory.stalled(part, Instant::now()));
+                if borne { Ok(()) } else { Err(Error::Stalled { address, group: part }) }
             }
-            Err(session::Failure::Limit(why)) => Err(Error::Limit { address, why }),
-            Err(session::Failure::Refused(why) | session::Failure::Other(why)) => Err(Error::Other { address, why }),
+            Err(failure) => Err(failed(address, part, failure)),
         }
     }
 
@@ -371,20 +342,27 @@ impl Client {
     ) -> Result<(Attempt, Session), Error> {
         let attempts = self.attempts();
         let rounds = if patience == Patience::Long { ROUNDS.len() } else { 2 };
+        let give_up = Instant::now() + GREETING;
+        let stagger = stagger(attempts.len());
         let mut refused = None;
         let mut bare = None;
-        for answer in ROUNDS.iter().take(rounds) {
+        'rounds: for answer in ROUNDS.iter().take(rounds) {
             let mut running = FuturesUnordered::new();
             for (place, attempt) in attempts.iter().enumerate() {
                 let mut session = self.session(address, *attempt, None, *answer, 0)?;
                 running.push(async move {
-                    tokio::time::sleep(STAGGER.saturating_mul(u32::try_from(place).unwrap_or(u32::MAX))).await;
+                    tokio::time::sleep(stagger.saturating_mul(u32::try_from(place).unwrap_or(u32::MAX))).await;
                     let mut mib = Mib::default();
                     let result = session.system(&mut mib).await;
                     (*attempt, session, result.map(|()| mib))
                 });
             }
-            while let Some((attempt, session, result)) = running.next().await {
+            loop {
+                let (attempt, session, result) = match tokio::time::timeout_at(give_up, running.next()).await {
+                    Ok(Some(tried)) => tried,
+                    Ok(None) => break,
+                    Err(_) => break 'rounds,
+                };
                 match result {
                     Ok(found) if !found.is_empty() => {
                         *mib = found;
@@ -395,10 +373,13 @@ impl Client {
                     Err(failure) => refused = Some(self.explain(address, attempt, failure)),
                 }
             }
-            // An answer without a word in it is one too; another login may have been shown more.
-            if let Some((attempt, requests)) = bare {
-                return self.found(address, attempt, requests);
+            if bare.is_some() {
+                break;
             }
+        }
+        // An answer without a word in it is one too; another login may have been shown more.
+        if let Some((attempt, requests)) = bare {
+            return self.found(address, attempt, requests);
         }
         Err(refused.unwrap_or_else(|| Error::Silent {
             address,
@@ -463,5 +444,37 @@ impl Client {
             any.and_then(|any| memory.remove(&any));
         }
         change(memory.entry(address).or_default());
+    }
+}
+
+/// Between one of so many logins and the next.
+fn stagger(logins: usize) -> Duration {
+    let gaps = u32::try_from(logins.saturating_sub(1)).unwrap_or(u32::MAX);
+    SPREAD.checked_div(gaps).unwrap_or(STAGGER).min(STAGGER)
+}
+
+/// Why a part of a poll failed.
+fn failed(address: SocketAddr, part: &'static str, failure: session::Failure) -> Error {
+    match failure {
+        session::Failure::Silent => Error::Stalled { address, group: part },
+        session::Failure::Limit(why) => Error::Limit { address, why },
+        session::Failure::Refused(why) | session::Failure::Other(why) => Error::Other { address, why },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_logins_as_there_may_be_have_their_turn() {
+        assert_eq!([0, 1, 2, 7].map(stagger), [STAGGER; 4]);
+        // 8 users, 8 communities with two versions each.
+        for logins in 8..=24_u32 {
+            let last = stagger(logins as usize) * (logins - 1);
+            assert!(last <= SPREAD && last > SPREAD - Duration::from_millis(1), "{last:?}");
+        }
+        let rounds: Duration = ROUNDS.iter().map(|answer| *answer + SPREAD).sum();
+        assert!(rounds <= GREETING && GREETING < IDENTIFY_DEADLINE, "{rounds:?}");
     }
 }

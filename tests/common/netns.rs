@@ -127,6 +127,19 @@ pub fn office(up: bool) {
     }
 }
 
+/// Takes the interface of the office's network out of the machine.
+pub fn unplug() {
+    ip(&["link", "delete", INTERFACE]);
+}
+
+/// Puts it in again, as it was.
+pub fn plug() {
+    ip(&["link", "add", INTERFACE, "type", "veth", "peer", "name", "office1"]);
+    add_address(&format!("{OFFICE}/24"));
+    ip(&["link", "set", "office1", "up"]);
+    office(true);
+}
+
 /// Gives this machine one more address: in the office's network (`10.77.0.20/24`) or anywhere (`9.9.9.9/32`).
 pub fn add_address(address: &str) {
     ip(&["address", "add", address, "dev", INTERFACE]);

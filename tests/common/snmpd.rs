@@ -50,6 +50,17 @@ pub struct Snmpd {
 impl Snmpd {
     /// Starts an agent at `address` and `port` (0: any that is free) with these rows: OID, type (of `pass_persist`), value.
     pub fn start(address: Ipv4Addr, port: u16, access: Access, rows: &[(&str, &str, &str)]) -> Snmpd {
+        Snmpd::start_as("A printer of the tests", address, port, access, rows)
+    }
+
+    /// The same; it says that it is `description` (sysDescr).
+    pub fn start_as(
+        description: &str,
+        address: Ipv4Addr,
+        port: u16,
+        access: Access,
+        rows: &[(&str, &str, &str)],
+    ) -> Snmpd {
         let port = if port == 0 { free_udp_port(address) } else { port };
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
@@ -65,7 +76,7 @@ impl Snmpd {
         // The program that is called is this very python, not a shim of it.
         let pass = format!("/usr/bin/env python3 {} {}", pass.display(), data.display());
         let text = format!(
-            "agentAddress udp:{address}:{port}\n{access}\nsysDescr A printer of the tests\nsysLocation Room 1\nsysName agent\n\
+            "agentAddress udp:{address}:{port}\n{access}\nsysDescr {description}\nsysLocation Room 1\nsysName agent\n\
              sysObjectID .1.3.6.1.4.1.11.2.3.9.1\n\
              pass_persist .1.3.6.1.2.1.43 {pass}\npass_persist .1.3.6.1.2.1.25.3 {pass}\n"
         );

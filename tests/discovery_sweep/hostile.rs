@@ -15,14 +15,14 @@ use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
 
 /// What came to an agent.
-enum Asked {
+pub(crate) enum Asked {
     Community { version: Version, kind: PduType, id: i32, oids: Vec<Oid> },
     V3 { id: i32 },
 }
 
 /// Where an answer comes from.
 #[derive(Clone, Copy)]
-enum From {
+pub(crate) enum From {
     Itself,
     /// Another address, port 161.
     Address([u8; 4]),
@@ -31,13 +31,17 @@ enum From {
 }
 
 /// Answers with whatever a function makes of a request.
-struct Agent {
+pub(crate) struct Agent {
     requests: Arc<AtomicU32>,
     task: JoinHandle<()>,
 }
 
 impl Agent {
-    async fn start(address: [u8; 4], from: From, answer: impl Fn(&Asked) -> Vec<Vec<u8>> + Send + 'static) -> Self {
+    pub(crate) async fn start(
+        address: [u8; 4],
+        from: From,
+        answer: impl Fn(&Asked) -> Vec<Vec<u8>> + Send + 'static,
+    ) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::from(address), 161)).await.unwrap();
         let other = match from {
             From::Itself => None,
@@ -83,7 +87,7 @@ fn asked(request: Bytes) -> Option<Asked> {
     Some(Asked::V3 { id: message.msg_id() })
 }
 
-fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
+pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     let mut all = vec![tag];
     match content.len() {
         short @ 0..=127 => all.push(short as u8),
@@ -115,7 +119,7 @@ fn oid(arcs: &[u32]) -> Vec<u8> {
     octets
 }
 
-fn response(version: Version, id: i32, variables: &[(Vec<u32>, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn response(version: Version, id: i32, variables: &[(Vec<u32>, Vec<u8>)]) -> Vec<u8> {
     let list: Vec<u8> =
         variables.iter().flat_map(|(name, value)| tlv(0x30, &[tlv(6, &oid(name)), value.clone()].concat())).collect();
     let pdu = tlv(0xA2, &[integer(id), integer(0), integer(0), tlv(0x30, &list)].concat());
@@ -124,7 +128,7 @@ fn response(version: Version, id: i32, variables: &[(Vec<u32>, Vec<u8>)]) -> Vec
 }
 
 /// What a Get of the sweep is answered with.
-fn right(asked: &Asked, more: i32) -> Vec<Vec<u8>> {
+pub(crate) fn right(asked: &Asked, more: i32) -> Vec<Vec<u8>> {
     match asked {
         Asked::Community { version, id, oids, .. } => {
             let variables: Vec<_> = oids.iter().map(|name| (name.arcs().to_vec(), tlv(4, b"a thing"))).collect();

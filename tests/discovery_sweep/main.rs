@@ -7,6 +7,7 @@
 mod common;
 mod gateway;
 mod hostile;
+mod loss;
 mod office;
 mod wire;
 
@@ -36,8 +37,7 @@ pub(crate) fn communities(texts: &[&str]) -> Vec<Login> {
 
 /// Loopback networks, fast.
 pub(crate) fn options(texts: &[&str]) -> SweepOptions {
-    let mut options =
-        SweepOptions::new(networks(texts), PrinterPolicy { allowed: loopback_networks(), ..PrinterPolicy::default() });
+    let mut options = SweepOptions::new(networks(texts), PrinterPolicy { allowed: loopback_networks() });
     options.rate = 2_000;
     options
 }

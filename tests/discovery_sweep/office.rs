@@ -20,6 +20,7 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Instant;
 use tempfile::TempDir;
+use tokio::net::UdpSocket;
 
 /// An agent at 161, IPP at 631, no print ports.
 pub(crate) fn printer(name: &str, address: [u8; 4], profile: &str) -> PrinterSpec {
@@ -98,8 +99,11 @@ async fn named() {
     let mut silent = printer("No agent", [127, 7, 1, 10], "office-colour");
     silent.snmp_port = None;
     silent.tls = true;
-    let (office, _directory) = office(vec![silent, printer("Both", [127, 7, 1, 20], "office-colour")]).await;
-    let policy = PrinterPolicy { allowed: loopback_networks(), ..PrinterPolicy::default() };
+    let mut both = printer("Both", [127, 7, 1, 20], "office-colour");
+    (both.appsocket_port, both.lpd_port) = (Some(9_100), Some(0));
+    let (office, _directory) = office(vec![silent, both, printer("IPP alone", [127, 7, 1, 21], "office-colour")]).await;
+    let lpd = office.printers()[1].lpd.unwrap().port();
+    let policy = PrinterPolicy { allowed: loopback_networks() };
     let client = client(communities(&["public"])).await;
     let ask = async |address: [u8; 4], client: Option<&Client>, reason| {
         let place = Place { address: Ipv4Addr::from(address).into(), scope_id: 0, port: 161 };
@@ -115,13 +119,21 @@ async fn named() {
     assert_eq!(
         ask([127, 7, 1, 20], Some(&client), Reason::Named).await,
         [
-            "snmp:127.7.1.20",
-            "snmp:127.7.1.20/ipp:631",
-            "snmp:127.7.1.20/appsocket:9100",
-            "snmp:127.7.1.20/lpd:515/auto"
+            "snmp:127.7.1.20".to_owned(),
+            "snmp:127.7.1.20/ipp:631".to_owned(),
+            "snmp:127.7.1.20/appsocket:9100".to_owned(),
+            format!("snmp:127.7.1.20/lpd:{lpd}/auto"),
         ]
     );
+    // An agent lists what its printer listens for.
+    assert_eq!(
+        ask([127, 7, 1, 21], Some(&client), Reason::Named).await,
+        ["snmp:127.7.1.21", "snmp:127.7.1.21/ipp:631"]
+    );
     assert_eq!(ask([127, 7, 1, 20], None, Reason::Named).await, ["snmp:127.7.1.20/ipp:631"]);
+    // With as many communities as there may be, too.
+    let many = self::client((0..8).map(|n| Login::Community(format!("community{n}"))).collect()).await;
+    assert_eq!(ask([127, 7, 1, 20], Some(&many), Reason::Named).await, ["snmp:127.7.1.20/ipp:631"]);
     let nobody = ask([127, 7, 1, 30], Some(&client), Reason::Named).await;
     assert!(nobody[0].starts_with("NoLogin") && nobody[0].contains("does not answer SNMP"), "{nobody:?}");
     office.shutdown().await;
@@ -142,7 +154,7 @@ fn a_small_network_of_ipv6_is_swept() {
             let mut source = Sweep::new(options, client(communities(&["public"])).await);
             let swept = sweep(&mut source).await;
             assert_eq!(swept.progress.addresses, 1_024);
-            let ways = ["", "/appsocket:9100", "/ipp:631", "/lpd:515/auto"].map(|way| format!("snmp:fd00:88::af{way}"));
+            let ways = ["", "/ipp:631"].map(|way| format!("snmp:fd00:88::af{way}"));
             assert_eq!(swept.keys(), ways);
             office.shutdown().await;
         });
@@ -168,7 +180,7 @@ async fn said_to_print() {
     let _lists = Snmpd::start(addresses[0], 161, Who::Community, &rows);
     let _plain = Snmpd::start(addresses[1], 161, Who::Community, COLOUR_LASER);
 
-    let policy = PrinterPolicy { allowed: loopback_networks(), ..PrinterPolicy::default() };
+    let policy = PrinterPolicy { allowed: loopback_networks() };
     let places = PrintPlaces::default();
     let port = std::net::UdpSocket::bind("0.0.0.0:0").unwrap().local_addr().unwrap().port();
     let mut heard = MdnsOptions::new(policy.clone());
@@ -206,6 +218,42 @@ async fn said_to_print() {
     }
     listening.abort();
     let _ = responder.shutdown();
+}
+
+#[test]
+fn a_printer_whose_agent_stalls_is_asked_over_ipp() {
+    netns::inside("office::a_printer_whose_agent_stalls_is_asked_over_ipp", || run(stalls()));
+}
+
+async fn stalls() {
+    let address = Ipv4Addr::new(127, 7, 5, 10);
+    let mut silent = printer("Half awake", address.octets(), "office-colour");
+    silent.snmp_port = None;
+    let (office, _directory) = office(vec![silent]).await;
+    let behind = Snmpd::start(Ipv4Addr::LOCALHOST, 1_161, Who::Community, COLOUR_LASER);
+    // Passes on Get and nothing else.
+    let socket = UdpSocket::bind((address, 161)).await.unwrap();
+    let agent = tokio::spawn(async move {
+        let (mut client, mut datagram) = (None, vec![0; 65_535]);
+        loop {
+            let (length, from) = socket.recv_from(&mut datagram).await.unwrap();
+            let datagram = &datagram[..length];
+            if from == behind.address() {
+                socket.send_to(datagram, client.unwrap()).await.unwrap();
+            } else if datagram.windows(7).any(|seven| seven == b"public\xA0") {
+                client = Some(from);
+                socket.send_to(datagram, behind.address()).await.unwrap();
+            }
+        }
+    });
+    let policy = PrinterPolicy { allowed: loopback_networks(), ..PrinterPolicy::default() };
+    let client = client(communities(&["public"])).await;
+    let place = Place { address: address.into(), scope_id: 0, port: 161 };
+    let visited = visit(Some(&client), &policy, &PrintPlaces::default(), place, Reason::Swept).await;
+    let Visited::Printer(sightings) = visited else { panic!("{visited:?}") };
+    assert_eq!(sightings.into_iter().map(|seen| seen.key).collect::<Vec<_>>(), ["snmp:127.7.5.10/ipp:631"]);
+    agent.abort();
+    office.shutdown().await;
 }
 
 #[test]

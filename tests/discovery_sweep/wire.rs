@@ -68,7 +68,7 @@ fn far_office(first: Ipv4Addr, count: u16, directory: &Path) -> JsonProcess {
 }
 
 fn near_options(networks_: &[&str]) -> SweepOptions {
-    SweepOptions::new(networks(networks_), PrinterPolicy { allowed: networks(networks_), ..PrinterPolicy::default() })
+    SweepOptions::new(networks(networks_), PrinterPolicy { allowed: networks(networks_) })
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn nobody_but_the_wanted_is_contacted_and_no_port_but_161_and_631() {
 
         run(async {
             let mut options = near_options(&["10.88.0.0/22"]);
-            options.policy = PrinterPolicy { allowed: networks(&["10.88.0.0/23"]), ..PrinterPolicy::default() };
+            options.policy = PrinterPolicy { allowed: networks(&["10.88.0.0/23"]) };
             options.exclude = networks(&["10.88.1.96/28"]);
             options.rate = 5_000;
             let mut source = Sweep::new(options, client(communities(&["public"])).await);

@@ -35,7 +35,7 @@ fn print_ports() -> Vec<u16> {
 const TRAP: u16 = 4010;
 
 /// Another host that avahi announces.
-fn host(avahi: &Avahi, directory: &Path, name: &str, address: Ipv4Addr) -> Process {
+pub(crate) fn host(avahi: &Avahi, directory: &Path, name: &str, address: Ipv4Addr) -> Process {
     let mut command = Command::new("avahi-publish");
     command.args(["--address", "--no-reverse", name]).arg(address.to_string());
     avahi.connect(&mut command);
@@ -84,9 +84,10 @@ fn cycle(discovery: &Value) {
     let directory = tempfile::tempdir().unwrap();
     let at = |last: u8| Ipv4Addr::new(10, 77, 0, last);
     for last in [30, 40].into_iter().chain(50..=56) {
-        // Not on the office's interface: avahi would say that they are all its own host's.
+        // Here, and no addresses of the gateway's machine: those are not swept, and avahi would say that they are all its
+        // own host's.
         let address = format!("{}/32", at(last));
-        process::run(Command::new("ip").args(["address", "add", &address, "dev", "lo"]));
+        process::run(Command::new("ip").args(["route", "add", "local", &address, "dev", "lo"]));
     }
     let recording = Recording::start(directory.path());
 

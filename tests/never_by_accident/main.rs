@@ -12,4 +12,5 @@ mod common;
 mod support;
 
 mod cycle;
+mod job;
 mod recording;

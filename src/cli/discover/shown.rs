@@ -33,6 +33,8 @@ pub(super) struct Shown {
     standing: &'static str,
     evidence: &'static str,
     sources: Vec<&'static str>,
+    /// Whether it answered anything; nothing where it was not asked, or could not be.
+    answered: Option<bool>,
     uri: Option<String>,
     formats: Vec<String>,
     endpoints: Vec<Way>,
@@ -77,6 +79,8 @@ impl Shown {
         sources.extend(all.iter().any(|e| e.answered.is_some() && e.endpoint.kind.is_ipp()).then_some("ipp"));
         sources.extend(state.ipp.last.as_ref().map(|_| "ipp"));
         sources.extend(state.snmp.last.as_ref().map(|_| "snmp"));
+        let told = sources.contains("ipp") || sources.contains("snmp");
+        let could_be_asked = told || all.iter().any(|e| e.endpoint.kind.is_ipp());
         let mut formats: BTreeSet<String> = all.iter().flat_map(|e| e.formats.iter().cloned()).collect();
         formats.extend(state.picture().capabilities.iter().flat_map(|(can, _)| can.formats.iter().cloned()));
         Self {
@@ -95,6 +99,7 @@ impl Shown {
             addresses,
             standing: if printer.standing == Standing::Pending { "pending" } else { "adopted" },
             sources: sources.into_iter().collect(),
+            answered: (asked && could_be_asked).then_some(told),
             uri: ways.first().map(|way| way.uri.clone()),
             formats: formats.into_iter().collect(),
             endpoints: ways,
@@ -114,7 +119,11 @@ impl Shown {
             if kinds.is_empty() { "-".to_owned() } else { kinds.join(",") },
             evidence.collect::<Vec<_>>().join(","),
             or_dash(self.id.as_ref()),
-            if self.standing == "pending" { "waits for approval".to_owned() } else { String::new() },
+            match (self.answered, self.standing) {
+                (Some(false), _) => "no answer".to_owned(),
+                (_, "pending") => "waits for approval".to_owned(),
+                _ => String::new(),
+            },
         ]
     }
 }

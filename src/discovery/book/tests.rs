@@ -7,12 +7,7 @@ use proptest::prelude::*;
 const SETTLE: Duration = Duration::from_secs(1);
 
 fn book(max: usize) -> Book {
-    Book::new(
-        PrinterPolicy { allowed: vec!["10.0.0.0/8".parse().unwrap()], ..PrinterPolicy::default() },
-        Accept::default(),
-        max,
-        SETTLE,
-    )
+    Book::new(PrinterPolicy { allowed: vec!["10.0.0.0/8".parse().unwrap()] }, Accept::default(), max, SETTLE)
 }
 
 fn record(name: &str, note: &str, port: u16) -> Announcement {
@@ -54,6 +49,22 @@ fn the_same_again_is_not_reported_and_a_change_is_once_it_settled() {
     book.seen(record("a", "z", 631), t0);
     assert_eq!(all(&mut book, t0).len(), 0);
     assert_eq!(all(&mut book, t0 + SETTLE), ["+a z"]);
+}
+
+#[test]
+fn what_was_reported_is_reported_again_when_it_is_wanted() {
+    let (mut book, t0) = (book(9), Instant::now());
+    for name in ["a", "b", "c"] {
+        book.seen(record(name, "x", 631), t0);
+    }
+    assert_eq!(all(&mut book, t0).len(), 3);
+    book.gone("c._ipp._tcp.local.", t0);
+    book.seen(record("b", "y", 631), t0);
+    book.seen(record("new", "x", 4010), t0);
+    book.tell_again(t0);
+    assert_eq!(all(&mut book, t0), ["+a x"]);
+    assert_eq!(all(&mut book, t0 + SETTLE), ["+b y", "-c._ipp._tcp.local.", "+new x"]);
+    assert_eq!(book.next_due(), None);
 }
 
 #[test]

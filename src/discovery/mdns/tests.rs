@@ -16,8 +16,7 @@ fn engine(events: Vec<ServiceEvent>, ends: bool) -> Search {
 }
 
 fn source() -> Mdns {
-    let mut options =
-        MdnsOptions::new(PrinterPolicy { allowed: vec!["10.0.0.0/8".parse().unwrap()], ..PrinterPolicy::default() });
+    let mut options = MdnsOptions::new(PrinterPolicy { allowed: vec!["10.0.0.0/8".parse().unwrap()] });
     options.settle = Duration::from_millis(5);
     let mut mdns = Mdns::new(options);
     mdns.backoff = Backoff::new(Duration::from_millis(5), Duration::from_millis(5));

@@ -4,10 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn policy() -> PrinterPolicy {
-    PrinterPolicy {
-        allowed: ["192.168.0.0/16", "fe80::/10", "fd00::/8"].map(|n| n.parse().unwrap()).into(),
-        ..PrinterPolicy::default()
-    }
+    PrinterPolicy { allowed: ["192.168.0.0/16", "fe80::/10", "fd00::/8"].map(|n| n.parse().unwrap()).into() }
 }
 
 fn record(txt: &[&str]) -> Announcement {
@@ -277,7 +274,7 @@ proptest! {
         let record = Announcement {
             kind, service_type: "_ipp._tcp.local.".into(), subtype, fullname, host, port, addresses, txt,
         };
-        let all = PrinterPolicy { allowed: vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()], ..PrinterPolicy::default() };
+        let all = PrinterPolicy { allowed: vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()] };
         if let Ok(seen) = sighting(&record, &all, &[]) {
             let texts = [Some(&seen.name), seen.location.as_ref(), seen.evidence.make.as_ref(), seen.evidence.model.as_ref()];
             for text in texts.into_iter().flatten() {

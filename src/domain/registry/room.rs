@@ -84,6 +84,8 @@ impl Registry {
     pub(super) fn take_room(&mut self, room: Room) {
         let Room::Of(n) = room else { return };
         let Some(q) = self.leave_quarantine(n) else { return };
+        // As one that was refused: whoever tells of it may do so again when there is room.
+        self.refused = self.refused.saturating_add(1);
         q.endpoints.iter().for_each(|e| drop(self.owners.remove(&e.key)));
     }
 

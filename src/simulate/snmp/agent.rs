@@ -324,7 +324,8 @@ fn moment(shared: &Shared, kind: &'static Kind, now: Instant) -> Moment {
         "MFG:{};MDL:{};CMD:{};CLS:PRINTER;DES:{} {};SN:{};",
         view.make, view.model, profile.commands, view.make, view.model, view.serial
     );
-    Moment { view, profile, kind, uri: shared.reach().uri, device_id }
+    let reach = shared.reach();
+    Moment { view, profile, kind, uri: reach.uri, ports: reach.ports, device_id }
 }
 
 /// What the faults make of an answer before it is encoded.

@@ -10,13 +10,14 @@
 //! A system group without a word in it is no end: views are narrowed, and some agents have none. Who shows nothing at all
 //! of itself is not said to be no printer ([`Error::Mute`]).
 //!
-//! An agent of SNMPv2c that is a printer's costs four or five requests, one or two more where its maker is not named; what is
-//! something else costs two, what shows no sign of anything up to two more; SNMPv1 gives one row for a request and
+//! An agent of SNMPv2c that is a printer's costs four or five requests, one or two more where its maker is not named, and
+//! where the system group is empty those with which the other versions were tried; what is something else costs two or
+//! three, what shows no sign of anything up to two more; SNMPv1 gives one row for a request and
 //! costs a few more. The verdict and the evidence are those of a full poll: both are made of the same objects by
 //! [`decode::identified`].
 
 use super::session::{Column, Session, column};
-use super::{ANSWER, Client, Context, Error, How, JETDIRECT, Patience};
+use super::{ANSWER, Client, Context, Error, How, JETDIRECT, Patience, failed};
 use crate::snmp::decode::{self, Identified, mib::Mib};
 use crate::snmp::objects as o;
 use crate::snmp::vendors;
@@ -64,9 +65,11 @@ impl Client {
     /// The same, and how the agent was asked.
     pub async fn identify_how(&self, address: SocketAddr, patience: Patience) -> Result<(Identified, How), Error> {
         let asked = tokio::time::timeout(IDENTIFY_DEADLINE, self.ask_who(address, patience)).await;
-        asked.unwrap_or_else(|_| {
+        let asked = asked.unwrap_or_else(|_| {
             Err(Error::Limit { address, why: format!("it took longer than {} s", IDENTIFY_DEADLINE.as_secs()) })
-        })
+        });
+        self.remember(address, |memory| memory.ended(asked.is_ok()));
+        asked
     }
 
     /// The maker's own objects, and before, where nothing names the maker, those that do.
@@ -76,7 +79,7 @@ impl Client {
         session: &mut Session,
         mib: &mut Mib,
     ) -> Result<(), Error> {
-        if self.has_stalled(address, OBJECTS) {
+        if self.leaves_out(address, OBJECTS) {
             return Ok(());
         }
         for part in vendors::telling().chunks(vendors::TELLING_AT_ONCE) {
@@ -96,16 +99,15 @@ impl Client {
         let mut how = How { login: self.name(attempt), context: None, requests: 0 };
         // One row of each column with SNMPv1, a handful otherwise.
         let rounds = if session.is_bulk() { 2 } else { 8 };
-        if !self.has_stalled(address, TABLES) {
-            let told = session.columns(TELLING.into_iter(), rounds, &mut mib).await;
-            self.judge(address, TABLES, told)?;
-        }
+        // Never left out: without them a printer may look like none.
+        let told = session.columns(TELLING.into_iter(), rounds, &mut mib).await;
+        told.map_err(|failure| failed(address, TABLES, failure))?;
         if decode::is_open(&mib) {
             let cells = decode::missing_cells(&mib)
                 .into_iter()
                 .map(|(entry, number, row)| Column { after: row.checked_sub(1), ..column(entry, number, 1) });
             let told = session.columns(cells, 2, &mut mib).await;
-            self.judge(address, TABLES, told)?;
+            told.map_err(|failure| failed(address, TABLES, failure))?;
             self.ask_objects(address, &mut session, &mut mib).await?;
         }
         if decode::says_nothing(&mib) {
@@ -113,7 +115,7 @@ impl Client {
         }
         if decode::identified(&mib).printer {
             let rounds = if session.is_bulk() { 3 } else { 16 };
-            if !self.has_stalled(address, CHANNELS) {
+            if !self.leaves_out(address, CHANNELS) {
                 let told = session.columns(PLACES.into_iter(), rounds, &mut mib).await;
                 self.judge(address, CHANNELS, told)?;
             }
@@ -135,10 +137,7 @@ impl Client {
                 }
             }
         }
-        self.remember(address, |memory| {
-            memory.next_only = session.next_only;
-            memory.failures = 0;
-        });
+        self.remember(address, |memory| memory.next_only = session.next_only);
         how.requests = how.requests.saturating_add(session.requests);
         Ok((decode::identified(&mib), how))
     }

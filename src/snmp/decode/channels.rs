@@ -2,7 +2,7 @@
 //!
 //! | prtChannelType | becomes | from prtChannelInformation |
 //! |---|---|---|
-//! | chLPDServer(8) | LPD, port 515, queue `auto` | `Queue=` |
+//! | chLPDServer(8) | LPD, port 515, queue `auto` | `Queue=`, `Port=` |
 //! | chPort9100(11), chAppSocket(12), chBidirPortTCP(38) | AppSocket, port 9100 | `Port=` |
 //! | chPortTCP(37) | AppSocket, only where a port is named | `Port=` |
 //! | chIPP(44) | IPP or IPPS, port 631, `/ipp/print` | `URI=`, several |
@@ -91,25 +91,28 @@ fn of_row(row: &Row<'_>) -> Vec<Channel> {
     let information = row.octets(o::CHANNEL_INFORMATION).map(lines).unwrap_or_default();
     let values = |key: &str| values(&information, key);
     let port = values("port").first().map(|port| port.parse::<u16>());
-    let socket = |usual: Option<u16>| {
-        let port = match port {
-            Some(port) => port.ok(),
+    let port = |usual: Option<u16>| {
+        let port = match &port {
+            Some(port) => port.as_ref().ok().copied(),
             None => usual,
         };
-        port.filter(|port| *port > 1_023 && *port != EndpointKind::Ipp.default_port()).map(|port| Channel {
-            kind: EndpointKind::AppSocket,
-            port,
-            path: String::new(),
-        })
+        port.filter(|port| (*port > 1_023 && *port != EndpointKind::Ipp.default_port()) || Some(*port) == usual)
+    };
+    let socket = |usual: Option<u16>| {
+        let channel = |port| Channel { kind: EndpointKind::AppSocket, port, path: String::new() };
+        port(usual).map(channel).into_iter().collect()
     };
     match row.int(o::CHANNEL_TYPE) {
         Some(LPD_SERVER) => {
             let queue = values("queue").into_iter().chain(values("queue name")).find_map(path_of);
             let path = queue.filter(|path| path != "/").unwrap_or_else(|| "/auto".to_owned());
-            vec![Channel { kind: EndpointKind::Lpd, port: EndpointKind::Lpd.default_port(), path }]
+            port(Some(EndpointKind::Lpd.default_port()))
+                .map(|port| Channel { kind: EndpointKind::Lpd, port, path })
+                .into_iter()
+                .collect()
         }
-        Some(PORT_9100 | APP_SOCKET | BIDIR_PORT_TCP) => socket(Some(9_100)).into_iter().collect(),
-        Some(PORT_TCP) => socket(None).into_iter().collect(),
+        Some(PORT_9100 | APP_SOCKET | BIDIR_PORT_TCP) => socket(Some(9_100)),
+        Some(PORT_TCP) => socket(None),
         Some(IPP) => {
             let uris = values("uri");
             if uris.is_empty() {

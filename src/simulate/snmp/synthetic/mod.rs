@@ -12,6 +12,7 @@ mod vendor;
 
 use super::kind::{Kind, kind};
 use super::objects::{Objects, Sorted};
+use crate::simulate::attributes::Ports;
 use crate::simulate::profiles::Profile;
 use crate::simulate::view::View;
 use async_snmp::{Oid, Value};
@@ -38,6 +39,8 @@ pub(super) struct Moment {
     pub(super) kind: &'static Kind,
     /// `printer-uri`.
     pub(super) uri: String,
+    /// Where it listens.
+    pub(super) ports: Ports,
     /// IEEE 1284 device id.
     pub(super) device_id: String,
 }
@@ -66,6 +69,8 @@ struct Shape {
     trays: usize,
     covers: usize,
     console: usize,
+    /// Which of IPP, AppSocket and LPD it listens for.
+    listens: [bool; 3],
 }
 
 /// Collects instances.
@@ -88,6 +93,7 @@ impl Moment {
             trays: view.trays.len(),
             covers: view.covers.len(),
             console: view.console.len(),
+            listens: [self.ports.ipp, self.ports.appsocket, self.ports.lpd].map(|port| port.is_some()),
         }
     }
 
@@ -209,8 +215,9 @@ impl Builder<'_> {
     }
 
     /// A private instance.
-    fn private(&mut self, object: &[u32], read: Read) {
-        self.entries.push((Builder::oid(&ENTERPRISES, &[object]), Object::Read(read, self.slot, 0)));
+    fn private(&mut self, object: &[u32], row: usize, read: Read) {
+        let row = u16::try_from(row).unwrap_or(u16::MAX);
+        self.entries.push((Builder::oid(&ENTERPRISES, &[object]), Object::Read(read, self.slot, row)));
     }
 
     /// A private instance that never changes.

@@ -102,36 +102,68 @@ fn media_paths(b: &mut Builder<'_>) {
     }
 }
 
-/// The ways in: prtChannelType, ppmPortName, ppmPortServiceNameOrURI of what the kind speaks.
-fn ways(m: &Moment) -> Vec<(i32, &'static str, Option<&'static str>)> {
-    let services = m.profile.services;
-    let mut ways = Vec::new();
-    if services.appsocket {
-        ways.push((11, "Port 9100", None));
+/// A way in.
+struct Way {
+    /// prtChannelType: [`LPD`], [`APPSOCKET`], [`IPP`].
+    kind: i32,
+    port: u16,
+    queue: Option<&'static str>,
+}
+
+const LPD: i32 = 8;
+const APPSOCKET: i32 = 11;
+const IPP: i32 = 44;
+
+impl Way {
+    /// ppmPortName
+    fn name(&self) -> String {
+        match self.kind {
+            IPP => "IPP".to_owned(),
+            LPD => "LPD".to_owned(),
+            _ => format!("Port {}", self.port),
+        }
     }
-    if services.ipp {
-        ways.push((44, "IPP", None));
+
+    /// prtChannelInformation: a port is named where it is not the usual one.
+    fn information(&self, m: &Moment) -> String {
+        let queue = self.queue.map(|queue| format!("Printer={queue}"));
+        let port = match self.kind {
+            IPP => Some(format!("URI={}", m.uri)),
+            LPD => (self.port != 515).then(|| format!("Port={}", self.port)),
+            _ => (self.port != 9100).then(|| format!("Port={}", self.port)),
+        };
+        queue.into_iter().chain(port).collect::<Vec<_>>().join("\n")
     }
-    ways.extend(services.lpd.iter().map(|queue| (8, "LPD", Some(*queue))));
+}
+
+/// The ways in: where it listens.
+fn ways(m: &Moment) -> Vec<Way> {
+    let way = |kind, queue| move |port| Way { kind, port, queue };
+    let mut ways: Vec<Way> = m.ports.appsocket.map(way(APPSOCKET, None)).into_iter().collect();
+    ways.extend(m.ports.ipp.map(way(IPP, None)));
+    let queues =
+        m.ports.lpd.into_iter().flat_map(|port| m.profile.services.lpd.iter().map(move |queue| (port, *queue)));
+    ways.extend(queues.map(|(port, queue)| way(LPD, Some(queue))(port)));
     ways
 }
 
+/// What of a way in is not the same for all printers of a shape.
+fn of_way(m: &Moment, row: usize, say: impl Fn(&Way) -> Value) -> Value {
+    ways(m).get(row).map_or(Value::Null, say)
+}
+
 fn channels(b: &mut Builder<'_>) {
-    for (row, (kind, _, queue)) in ways(b.moment).into_iter().enumerate() {
+    for (row, Way { kind, .. }) in ways(b.moment).into_iter().enumerate() {
         let at = [number(row)];
         let mut column = |column, value| b.printer_fixed(&[CHANNEL, 1, 1, column], &at, value);
         column(2, Value::Integer(kind));
-        column(3, text(if kind == 44 { "2.0" } else { "1.0" }));
+        column(3, text(if kind == IPP { "2.0" } else { "1.0" }));
         column(4, Value::Integer(0));
         column(5, Value::Integer(1));
         column(6, Value::Integer(3));
         column(7, Value::Integer(1));
         column(8, Value::Integer(0));
-        match (kind, queue) {
-            (44, _) => b.printer(&[CHANNEL, 1, 1, 9], &at, row, |m, _| text(&format!("URI={}", m.uri))),
-            (_, Some(queue)) => column(9, text(&format!("Printer={queue}"))),
-            _ => column(9, text("")),
-        }
+        b.printer(&[CHANNEL, 1, 1, 9], &at, row, |m, row| of_way(m, row, |way| text(&way.information(m))));
     }
 }
 
@@ -207,31 +239,26 @@ fn port_monitor(b: &mut Builder<'_>) {
     let ports = u32::try_from(ways.len()).unwrap_or(0);
     let (device, index) = (b.device, u32::from(b.slot) + 1);
     let printer = |column| at(&[2, 1, 1, column, index]);
-    b.private(&printer(2), |m, _| text(&format!("{} {}", m.view.make, m.view.model)));
-    b.private(&printer(3), |m, _| Value::OctetString(Bytes::copy_from_slice(m.device_id.as_bytes())));
+    b.private(&printer(2), 0, |m, _| text(&format!("{} {}", m.view.make, m.view.model)));
+    b.private(&printer(3), 0, |m, _| Value::OctetString(Bytes::copy_from_slice(m.device_id.as_bytes())));
     b.private_fixed(&printer(4), Value::Gauge32(ports));
     b.private_fixed(&printer(5), Value::Integer(1));
     b.private_fixed(&printer(6), integer(device.into()));
     b.private_fixed(&printer(7), text("public"));
     b.private_fixed(&printer(8), Value::Integer(1));
-    for (row, (kind, name, queue)) in ways.into_iter().enumerate() {
+    for (row, Way { kind, queue, .. }) in ways.into_iter().enumerate() {
         let port = |column| at(&[3, 1, 1, column, index, number(row)]);
-        let target = match kind {
-            8 => 515,
-            11 => 9100,
-            _ => 631,
-        };
         b.private_fixed(&port(2), Value::Integer(1));
-        b.private_fixed(&port(3), text(name));
+        b.private(&port(3), row, |m, row| of_way(m, row, |way| text(&way.name())));
         match (kind, queue) {
-            (44, _) => b.private(&port(4), |m, _| text(&m.uri)),
+            (IPP, _) => b.private(&port(4), row, |m, _| text(&m.uri)),
             (_, queue) => b.private_fixed(&port(4), text(queue.unwrap_or_default())),
         }
         b.private_fixed(&port(5), Value::Integer(kind));
-        b.private_fixed(&port(6), Value::Integer(target));
+        b.private(&port(6), row, |m, row| of_way(m, row, |way| integer(way.port.into())));
         b.private_fixed(&port(7), Value::Integer(0));
         b.private_fixed(&port(8), integer(number(row).into()));
-        b.private_fixed(&port(9), Value::Integer(if kind == 8 { 1 } else { 2 }));
+        b.private_fixed(&port(9), Value::Integer(if kind == LPD { 1 } else { 2 }));
     }
 }
 

@@ -6,7 +6,7 @@ use async_snmp::Value;
 
 pub(super) fn lay_out(b: &mut Builder<'_>) {
     for (object, private) in b.moment.kind.vendor {
-        b.private(object, read(*private));
+        b.private(object, 0, read(*private));
     }
 }
 
