@@ -7,7 +7,7 @@
 mod corpus_support;
 
 use async_snmp::Oid;
-use corpus_support::{captures, corpus};
+use corpus_support::{BRANDS, OTHERWISE, captures, corpus};
 use jiff::Timestamp;
 use printgate::domain::identity;
 use printgate::domain::sighting::Evidence;
@@ -104,43 +104,6 @@ fn printers_are_printers_and_nothing_else_is() {
     assert!(unexplained.is_empty(), "{unexplained:#?}");
     assert!(printers >= 60 && others >= 5, "{printers} {others}");
 }
-
-/// The maker of a capture by its name, first fitting.
-const BRANDS: &[(&str, &str)] = &[
-    ("toshiba-", "toshiba"),
-    ("xerox-fuji-", "fujifilm"),
-    ("brother-", "brother"),
-    ("canon-", "canon"),
-    ("dell-", "dell"),
-    ("develop-", "develop"),
-    ("epson-", "epson"),
-    ("fujifilm-", "fujifilm"),
-    ("gestetner-", "gestetner"),
-    ("hp-", "hp"),
-    ("konica-", "konica-minolta"),
-    ("kyocera-", "kyocera"),
-    ("lanier-", "lanier"),
-    ("lexmark-", "lexmark"),
-    ("nrg-", "nrg"),
-    ("oki-", "oki"),
-    ("pantum-", "pantum"),
-    ("ricoh-", "ricoh"),
-    ("samsung-", "samsung"),
-    ("savin-", "savin"),
-    ("sharp-", "sharp"),
-    ("tsc-", "tsc"),
-    ("utax-", "utax"),
-    ("xerox-", "xerox"),
-    ("zebra-", "zebra"),
-];
-
-/// Captures that are taken for something else than their name says, and why that is right.
-const OTHERWISE: &[(&str, &str)] = &[
-    ("konica-minolta-bizhub-c3110: maker \"develop\"", "the maker's own object names a Develop; both are of one house"),
-    ("kyocera-tk3130-partial: maker", "supplies only; the name is not in the capture"),
-    ("pantum-single-index-partial: maker", "supplies only; the name is not in the capture"),
-    ("xerox-workcentre-7835-partial: maker", "supplies only; the name is not in the capture"),
-];
 
 #[test]
 fn a_printer_mib_kept_in_another_context_is_asked_for_and_joined() {

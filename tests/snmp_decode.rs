@@ -334,3 +334,112 @@ fn printers_are_read_from_what_makers_write() {
         assert_eq!((ours.0.as_str(), ours.1.as_str(), ours.2.as_str(), ours.3.as_str()), wanted, "{what}");
     }
 }
+
+/// Agents with a narrowed view, or of which only a part is known: no sysDescr, no sysObjectID.
+#[test]
+fn printers_that_show_little_of_themselves_are_read() {
+    for (what, objects, wanted) in [
+        (
+            "a device id instead of an object identifier, and nothing else",
+            &[("1.3.6.1.2.1.25.3.2.1.4.1", "MFG:Pantum;CMD:PJL,PCL;MDL:M7100DW series;CLS:PRINTER;SERN:CC1A001;")][..],
+            ("Pantum", "M7100DW series", "CC1A001"),
+        ),
+        (
+            "the port monitor's device id",
+            &[("1.3.6.1.4.1.2699.1.2.1.2.1.1.3.1", "MANUFACTURER:Canon;MODEL:LBP6670;SN:LPA1234;")],
+            ("Canon", "LBP6670", "LPA1234"),
+        ),
+        (
+            "device index 0",
+            &[
+                ("1.3.6.1.2.1.25.3.2.1.3.1", "HP Officejet Pro 8600"),
+                ("1.3.6.1.2.1.43.11.1.1.6.0.1", "black ink"),
+                ("1.3.6.1.2.1.43.5.1.1.17.0", "CN1A2B3C4D"),
+            ],
+            ("HP", "Officejet Pro 8600", "CN1A2B3C4D"),
+        ),
+        (
+            "a device id in HP's place, of another maker's printer, and that maker's own objects",
+            &[
+                ("1.3.6.1.4.1.11.2.3.9.1.1.7.0", "MFG:KYOCERA;MDL:FS-1370DN;CLS:PRINTER;"),
+                ("1.3.6.1.4.1.1347.43.5.1.1.28.1", "QUV9600664"),
+            ],
+            ("Kyocera", "FS-1370DN", "QUV9600664"),
+        ),
+        (
+            "the maker's objects at another index",
+            &[("1.3.6.1.4.1.641.2.1.2.1.2.2", "Lexmark MS810"), ("1.3.6.1.4.1.641.2.1.2.1.6.2", "40645AAB12")],
+            ("Lexmark", "MS810", "40645AAB12"),
+        ),
+        (
+            "a serial number that is a number, in the only row there is",
+            &[
+                ("1.3.6.1.2.1.25.3.2.1.2.1", PRINTER),
+                ("1.3.6.1.2.1.25.3.2.1.3.1", "RICOH SP 4510DN"),
+                ("1.3.6.1.2.1.43.11.1.1.6.1.1", "toner"),
+                ("1.3.6.1.2.1.43.5.1.1.17.7", "123456789"),
+            ],
+            ("Ricoh", "SP 4510DN", "123456789"),
+        ),
+        (
+            "the product's name as the printer's",
+            &[("1.3.6.1.2.1.43.5.1.1.16.1", "Lexmark MX611dhe"), ("1.3.6.1.2.1.43.5.1.1.17.1", "701633HH01")],
+            ("Lexmark", "MX611dhe", "701633HH01"),
+        ),
+        ("a status", &[(STATUS_1, "3"), ("1.3.6.1.2.1.25.3.2.1.3.1", "OKI B431")], ("OKI", "B431", "")),
+        ("a localization", &[("1.3.6.1.2.1.43.7.1.1.4.1.1", "106")], ("", "", "")),
+    ] {
+        let told = decode::identified(&agent(objects));
+        let e = &told.evidence;
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let ours = (text(&e.make), text(&e.model), text(&e.serial));
+        assert!(told.printer, "{what}: {}", told.why);
+        assert_eq!((ours.0.as_str(), ours.1.as_str(), ours.2.as_str()), wanted, "{what}");
+        assert!(!decode::says_nothing(&agent(objects)), "{what}");
+    }
+    for (what, objects) in [
+        (
+            "a computer's queues",
+            &[
+                ("1.3.6.1.2.1.25.3.2.1.2.1", PRINTER),
+                ("1.3.6.1.2.1.25.3.2.1.3.1", "Microsoft Print To PDF"),
+                ("1.3.6.1.2.1.25.3.2.1.2.2", PRINTER),
+                ("1.3.6.1.2.1.25.3.2.1.3.2", "HP LaserJet 4250 PCL 6"),
+                (STATUS_1, "3"),
+            ][..],
+        ),
+        ("a scanner's device id", &[("1.3.6.1.2.1.25.3.2.1.4.1", "MFG:EPSON;MDL:DS-860;CLS:SCANNER;")]),
+        ("a network card's address", &[("1.3.6.1.2.1.2.2.1.6.1", "abcdef")]),
+    ] {
+        assert!(!decode::identified(&agent(objects)).printer, "{what}");
+    }
+    assert!(decode::says_nothing(&Mib::default()));
+    assert!(!decode::says_nothing(&agent(&[(DESCR, "A thing")])));
+}
+
+const STATUS_1: &str = "1.3.6.1.2.1.25.3.5.1.1.1";
+
+proptest! {
+    /// A value stays what it is, whatever the field around it and the character set.
+    #[test]
+    fn a_serial_number_is_read_in_every_form(
+        serial in "[A-Z]{2}[0-9]{4,8}[A-Z]", front in 0usize..3, behind in 0usize..9, form in 0usize..6, index in 0u32..4,
+    ) {
+        let wide = |little: bool| -> Vec<u8> {
+            let units = serial.encode_utf16().chain(std::iter::repeat_n(0, behind));
+            units.flat_map(|unit| if little { unit.to_le_bytes() } else { unit.to_be_bytes() }).collect()
+        };
+        let octets = match form {
+            0 => [vec![b' '; front], serial.clone().into_bytes(), vec![b' '; behind]].concat(),
+            1 => [vec![0; front], serial.clone().into_bytes(), vec![0; behind]].concat(),
+            2 => [serial.clone().into_bytes(), vec![0xff; behind + 2]].concat(),
+            3 => wide(true),
+            4 => wide(false),
+            _ => [&b"\xef\xbb\xbf"[..], serial.as_bytes(), b"\0rest"].concat(),
+        };
+        let mut mib = agent(&[(DESCR, "Brother HL-1")]);
+        let oid = |column: u32| [objects::PRT_GENERAL, &[column, index]].concat();
+        mib.insert(&oid(objects::GENERAL_SERIAL), Value::OctetString(Bytes::from(octets)));
+        prop_assert_eq!(decode::identified(&mib).evidence.serial, Some(serial));
+    }
+}

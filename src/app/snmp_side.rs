@@ -219,7 +219,7 @@ pub(super) async fn poll(
     let (observation, _) = client.poll(address, patience).await.map_err(|error| {
         let kind = match &error {
             error if error.is_deadline() => PollErrorKind::Timeout,
-            Error::NoPrinter { .. } | Error::Refused { .. } => PollErrorKind::Answer,
+            Error::NoPrinter { .. } | Error::Mute { .. } | Error::Refused { .. } => PollErrorKind::Answer,
             _ => PollErrorKind::Unreachable,
         };
         PollError::new(kind, error.to_string())

@@ -137,6 +137,14 @@ pub enum Error {
         /// Which limit.
         why: String,
     },
+    /// It answers, and shows nothing by which a printer could be told.
+    #[error("{address} answers SNMP ({login}), but shows nothing of itself: the view for that login may be narrowed")]
+    Mute {
+        /// Who.
+        address: SocketAddr,
+        /// Which login.
+        login: String,
+    },
     /// It answers, and is no printer.
     #[error("{address} answers SNMP, but lists no printer ({description})")]
     NoPrinter {
@@ -229,7 +237,9 @@ impl Client {
         for group in GROUPS.iter().filter(|group| !group.of_printer || memory.context != Context::Present) {
             self.walk(address, &mut session, group, &mut mib).await?;
         }
-        self.ask_objects(address, &mut session, &mut mib).await?;
+        if decode::is_open(&mib) {
+            self.ask_objects(address, &mut session, &mut mib).await?;
+        }
         let next_only = session.next_only;
         let mut how = How { login: self.name(attempt), context: None, requests: session.requests };
         if memory.context == Context::Present || (memory.context == Context::NotTried && decode::wants_context(&mib)) {
@@ -258,16 +268,6 @@ impl Client {
         self.remember(address, |memory| memory.attempt = Some(attempt));
         session.next_only = memory.next_only;
         Ok((attempt, session))
-    }
-
-    /// Its maker's own objects.
-    async fn ask_objects(&self, address: SocketAddr, session: &mut Session, mib: &mut Mib) -> Result<(), Error> {
-        const NAME: &str = "makers' objects";
-        if self.leaves_out(address, NAME) {
-            return Ok(());
-        }
-        let asked = session.objects(decode::own_objects(mib).into_iter(), mib).await;
-        self.judge(address, NAME, asked)
     }
 
     /// The Printer-MIB in the other context. One that is tried for the first time may be absent: silence is then no error.
@@ -345,6 +345,7 @@ impl Client {
         let give_up = Instant::now() + GREETING;
         let stagger = stagger(attempts.len());
         let mut refused = None;
+        let mut bare = None;
         'rounds: for answer in ROUNDS.iter().take(rounds) {
             let mut running = FuturesUnordered::new();
             for (place, attempt) in attempts.iter().enumerate() {
@@ -365,20 +366,32 @@ impl Client {
                 match result {
                     Ok(found) if !found.is_empty() => {
                         *mib = found;
-                        let requests = session.requests;
-                        let mut session = self.session(address, attempt, None, ANSWER, RETRIES)?;
-                        session.requests = requests;
-                        return Ok((attempt, session));
+                        return self.found(address, attempt, session.requests);
                     }
-                    Ok(_) | Err(session::Failure::Silent) => {}
+                    Ok(_) => bare = bare.or(Some((attempt, session.requests))),
+                    Err(session::Failure::Silent) => {}
                     Err(failure) => refused = Some(self.explain(address, attempt, failure)),
                 }
             }
+            if bare.is_some() {
+                break;
+            }
+        }
+        // An answer without a word in it is one too; another login may have been shown more.
+        if let Some((attempt, requests)) = bare {
+            return self.found(address, attempt, requests);
         }
         Err(refused.unwrap_or_else(|| Error::Silent {
             address,
             tried: attempts.iter().map(|attempt| self.name(*attempt)).collect::<Vec<_>>().join(", "),
         }))
+    }
+
+    /// The session with an agent that takes this.
+    fn found(&self, address: SocketAddr, attempt: Attempt, requests: u32) -> Result<(Attempt, Session), Error> {
+        let mut session = self.session(address, attempt, None, ANSWER, RETRIES)?;
+        session.requests = requests;
+        Ok((attempt, session))
     }
 
     /// SNMPv3 users, then communities over v2c, then over v1.

@@ -8,6 +8,7 @@
 
 mod channels;
 mod description;
+mod device_id;
 mod identity;
 pub mod mib;
 mod reasons;
@@ -22,6 +23,7 @@ use self::identity::Identity;
 use self::mib::{Mib, int, octets};
 use super::objects::{self as o, Arcs};
 use super::vendors;
+use crate::domain::makers;
 use crate::domain::sighting::Evidence;
 use crate::domain::state::naming::clean;
 use crate::domain::state::{Capabilities, Counters, Observation, Source};
@@ -110,8 +112,43 @@ pub fn identified(mib: &Mib) -> Identified {
 
 /// The objects of its maker to ask an agent for.
 pub fn own_objects(mib: &Mib) -> Vec<Arcs> {
-    let objects = who::enterprise_of(mib).into_iter().flat_map(vendors::of_enterprise);
+    let objects = who::enterprises(mib).into_iter().flat_map(vendors::of_enterprise);
     objects.map(|object| object.oid).collect()
+}
+
+/// Whether makers' own objects may tell more of what an agent is: it is a printer's, or shows no sign of anything.
+pub fn is_open(mib: &Mib) -> bool {
+    who::is_open(mib)
+}
+
+/// Whether the maker of the agent's printer is known.
+pub fn knows_maker(mib: &Mib) -> bool {
+    let (_, device) = who::decide(mib);
+    who::enterprise_of(mib).and_then(makers::of_enterprise).is_some()
+        || identity::identity(mib, device).evidence.make.is_some()
+}
+
+/// Whether an agent answered without a word of what it is: its view may be narrowed for the login.
+pub fn says_nothing(mib: &Mib) -> bool {
+    who::says_nothing(mib)
+}
+
+/// Cells that say who the printer is and that are missing behind the rows which are there, as of a table that was not
+/// walked to its end: entry, column, and row.
+pub fn missing_cells(mib: &Mib) -> Vec<(Arcs, u32, u32)> {
+    let Some(index) = who::decide(mib).1.index else { return vec![] };
+    let cells = [
+        (o::HR_DEVICE, o::HR_DEVICE_DESCR),
+        (o::HR_DEVICE, o::HR_DEVICE_ID),
+        (o::PRT_GENERAL, o::GENERAL_NAME),
+        (o::PRT_GENERAL, o::GENERAL_SERIAL),
+    ];
+    let is_behind = |(entry, number): &(Arcs, u32)| {
+        let column = [*entry, &[*number]].concat();
+        let last = mib.below(&column).last().and_then(|(rest, _)| rest.first().copied());
+        last.is_some_and(|last| last < index)
+    };
+    cells.into_iter().filter(is_behind).map(|(entry, number)| (entry, number, index)).collect()
 }
 
 /// What the agent says it is (sysDescr), for people.

@@ -165,6 +165,7 @@ pub const GROUPS: &[Group] = &[
         columns: &[
             (HR_DEVICE, HR_DEVICE_TYPE),
             (HR_DEVICE, HR_DEVICE_DESCR),
+            (HR_DEVICE, HR_DEVICE_ID),
             (HR_DEVICE, HR_DEVICE_STATUS),
             (HR_PRINTER, HR_PRINTER_STATUS),
             (HR_PRINTER, HR_PRINTER_ERRORS),

@@ -5,6 +5,9 @@
 //! new object needs: a poll and an identification ask an agent for the rows of its enterprise, at most [`MAX_ASKED`], in one
 //! request; of several rows for one thing the first that says something counts.
 //!
+//! An agent that does not name its maker is asked for one object of every maker ([`telling`]), [`TELLING_AT_ONCE`] in a
+//! request, until one is there: the device id where the maker has such an object, else the model, else the serial number.
+//!
 //! The standard comes first: `prtGeneralSerialNumber` before a row of [`What::Serial`], `hrDeviceDescr` before one of
 //! [`What::Model`], unless it names a platform or nothing. Agents are sold from one maker to another; an object under a
 //! number says nothing of the maker's name.
@@ -13,6 +16,9 @@ use super::objects::Arcs;
 
 /// Objects asked of one agent in one request.
 pub const MAX_ASKED: usize = 12;
+
+/// Objects of [`telling`] in one request: as many answers of the size of a device id fit into a datagram.
+pub const TELLING_AT_ONCE: usize = 9;
 
 /// One object of a maker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +148,25 @@ pub fn of_enterprise(number: u32) -> impl Iterator<Item = &'static Object> {
     OBJECTS.iter().filter(move |object| object.asked_of.contains(&number)).take(MAX_ASKED)
 }
 
+/// One object of every maker, that by which its printers are best known; the makers in the order of the rows.
+pub fn telling() -> Vec<&'static Object> {
+    let mut best: Vec<(u8, &Object)> = Vec::new();
+    for object in OBJECTS {
+        let rank = match object.what {
+            What::DeviceId => 0,
+            What::Model => 1,
+            What::Serial => 2,
+            What::Firmware => continue,
+        };
+        match best.iter_mut().find(|(_, known)| known.oid.get(..7) == object.oid.get(..7)) {
+            Some(known) if rank < known.0 => *known = (rank, object),
+            Some(_) => {}
+            None => best.push((rank, object)),
+        }
+    }
+    best.into_iter().map(|(_, object)| object).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,5 +188,17 @@ mod tests {
             assert!(!twice, "{object:?} twice");
             assert_eq!(object.what == What::DeviceId, object.form == Form::DeviceId, "{object:?}");
         }
+    }
+
+    #[test]
+    fn every_maker_with_rows_has_one_that_tells() {
+        let telling = telling();
+        for object in OBJECTS.iter().filter(|object| object.what != What::Firmware) {
+            let of_maker = telling.iter().filter(|told| told.oid[6] == object.oid[6]).count();
+            assert_eq!(of_maker, 1, "{object:?}");
+        }
+        let brother = telling.iter().find(|told| told.oid[6] == 2435);
+        assert_eq!(brother.map(|told| told.what), Some(What::DeviceId));
+        assert!(telling.len() <= 3 * TELLING_AT_ONCE, "{} objects", telling.len());
     }
 }

@@ -116,3 +116,40 @@ pub(crate) fn records(text: &str) -> Vec<Announcement> {
     }
     records
 }
+
+/// The maker of a capture by its name, first fitting.
+pub(crate) const BRANDS: &[(&str, &str)] = &[
+    ("toshiba-", "toshiba"),
+    ("xerox-fuji-", "fujifilm"),
+    ("brother-", "brother"),
+    ("canon-", "canon"),
+    ("dell-", "dell"),
+    ("develop-", "develop"),
+    ("epson-", "epson"),
+    ("fujifilm-", "fujifilm"),
+    ("gestetner-", "gestetner"),
+    ("hp-", "hp"),
+    ("konica-", "konica-minolta"),
+    ("kyocera-", "kyocera"),
+    ("lanier-", "lanier"),
+    ("lexmark-", "lexmark"),
+    ("nrg-", "nrg"),
+    ("oki-", "oki"),
+    ("pantum-", "pantum"),
+    ("ricoh-", "ricoh"),
+    ("samsung-", "samsung"),
+    ("savin-", "savin"),
+    ("sharp-", "sharp"),
+    ("tsc-", "tsc"),
+    ("utax-", "utax"),
+    ("xerox-", "xerox"),
+    ("zebra-", "zebra"),
+];
+
+/// Captures that are taken for something else than their name says, and why that is right.
+pub(crate) const OTHERWISE: &[(&str, &str)] = &[
+    ("konica-minolta-bizhub-c3110: maker \"develop\"", "the maker's own object names a Develop; both are of one house"),
+    ("kyocera-tk3130-partial: maker", "supplies only; the name is not in the capture"),
+    ("pantum-single-index-partial: maker", "supplies only; the name is not in the capture"),
+    ("xerox-workcentre-7835-partial: maker", "supplies only; the name is not in the capture"),
+];

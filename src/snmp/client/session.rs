@@ -45,6 +45,13 @@ pub(super) struct Column {
     pub(super) number: u32,
     /// Rows that are of use.
     pub(super) rows: usize,
+    /// The row to begin behind.
+    pub(super) after: Option<u32>,
+}
+
+/// A column from its beginning.
+pub(super) const fn column(entry: Arcs, number: u32, rows: usize) -> Column {
+    Column { entry, number, rows, after: None }
 }
 
 /// One column under way.
@@ -108,15 +115,17 @@ impl Session {
 
     /// Walks the columns of a group into `mib`.
     pub(super) async fn walk(&mut self, group: &Group, mib: &mut Mib) -> Result<(), Failure> {
-        let columns = group.columns.iter().map(|(entry, number)| Column { entry, number: *number, rows: MAX_ROWS });
+        let columns = group.columns.iter().map(|(entry, number)| column(entry, *number, MAX_ROWS));
         self.columns(columns, u32::MAX, mib).await
     }
 
     /// The objects with these identifiers, each with the instance, in one request that no missing one spoils: what comes
     /// after the identifier without its last number is asked for.
-    pub(super) async fn objects(&mut self, oids: impl Iterator<Item = Arcs>, mib: &mut Mib) -> Result<(), Failure> {
-        let columns = oids.filter_map(|oid| Some(Column { entry: oid.split_last()?.1, number: 0, rows: 1 }));
-        self.columns(columns, 2, mib).await
+    pub(super) async fn objects(&mut self, mut oids: Vec<Arcs>, mib: &mut Mib) -> Result<(), Failure> {
+        // In order: what SNMPv1 says of the first behind the end then holds for the others.
+        oids.sort_unstable();
+        let columns = oids.into_iter().filter_map(|oid| Some(column(oid.split_last()?.1, 0, 1)));
+        self.columns(columns, 4, mib).await
     }
 
     /// Walks columns side by side into `mib`, each to its end or to its number of rows, with so many requests at most.
@@ -126,9 +135,10 @@ impl Session {
         rounds: u32,
         mib: &mut Mib,
     ) -> Result<(), Failure> {
-        let walks = columns.map(|Column { entry, number, rows: limit }| {
+        let walks = columns.map(|Column { entry, number, rows: limit, after }| {
             let column = if number == 0 { Oid::from_slice(entry) } else { Oid::from_slice(entry).child(number) };
-            Walk { last: column.clone(), column, rows: 0, limit, open: true }
+            let last = after.map_or_else(|| column.clone(), |row| column.child(row));
+            Walk { last, column, rows: 0, limit, open: true }
         });
         let mut walks: Vec<Walk> = walks.collect();
         let mut width = walks.len();

@@ -5,20 +5,20 @@
 //! | value | places |
 //! |---|---|
 //! | maker | the name in hrDeviceDescr, in the IEEE 1284 device id, in the maker's model object, in sysDescr; the product line; the enterprise number |
-//! | model | hrDeviceDescr, the maker's model object where that names a platform or nothing, the device id, sysDescr, prtGeneralPrinterName where it begins with a known product line, sysObjectID of Epson's |
+//! | model | hrDeviceDescr, the maker's model object where that names a platform or nothing, the device id, sysDescr, prtGeneralPrinterName where it names a product, sysObjectID of Epson's |
 //! | serial number | prtGeneralSerialNumber, the maker's object, the device id, sysDescr, hrDeviceDescr, entPhysicalSerialNum |
 //! | firmware | the maker's object, sysDescr, hrDeviceDescr |
 //!
 //! A name comes before a number: agents are sold from one maker to another.
 
 use super::description::{Described, Nature, describe};
+use super::device_id::device_ids;
 use super::mib::{Mib, int, octets};
 use super::text;
 use super::who::{self, Device};
 use crate::domain::identity;
 use crate::domain::makers;
 use crate::domain::sighting::Evidence;
-use crate::domain::state::naming::clean;
 use crate::snmp::objects as o;
 use crate::snmp::vendors::{self, What};
 
@@ -31,13 +31,13 @@ pub(super) struct Identity {
 
 pub(super) fn identity(mib: &Mib, device: Device) -> Identity {
     let own = Own::of(mib);
-    let listed = device.index.and_then(|index| who::description_of(mib, index)).unwrap_or_default();
+    let listed = who::listed(mib, device).unwrap_or_default();
     let listed = if is_useful(&listed) { listed } else { Described { model: None, ..listed } };
     // A computer's description says nothing of the printer in it.
     let system = Some(who::system(mib)).filter(|system| system.nature != Nature::Other).unwrap_or_default();
-    let id = device_id(mib, device, &own);
+    let id = device_ids(mib, device.index).into_iter().find(|id| !id.other).unwrap_or_default();
     let model_object = own.model.as_deref().map(describe).unwrap_or_default();
-    let name = general(mib, device, o::GENERAL_NAME).filter(|name| makers::of_line(name).is_some());
+    let name = general(mib, device, o::GENERAL_NAME).filter(|name| names_product(name));
     let named = name.as_deref().map(describe).unwrap_or_default();
 
     let id_maker = id.make.as_deref().and_then(makers::of_text);
@@ -58,22 +58,34 @@ pub(super) fn identity(mib: &Mib, device: Device) -> Identity {
     // A maker that no table knows stands in front of the model as well.
     let model = model.map(|model| makers::without_maker(&model, make.as_deref()).to_owned());
 
-    let entity = mib.below(o::ENT_SERIAL).filter_map(|(_, value)| octets(value)).map(|octets| text::text(octets, None));
+    let entity = mib.below(o::ENT_SERIAL).filter_map(|(_, value)| text::of_value(value));
     let usable = |serial: &String| {
         let evidence =
             Evidence { make: make.clone(), model: model.clone(), serial: Some(serial.clone()), ..Evidence::default() };
         identity::canonical(&evidence).serial.is_some()
     };
-    let stated = [general(mib, device, o::GENERAL_SERIAL), own.serial, id.serial, system.serial, listed.serial];
-    let serial = stated.into_iter().flatten().chain(entity.take(16)).find(usable);
+    let general = general(mib, device, o::GENERAL_SERIAL).into_iter().chain(own.serials);
+    let stated = [id.serial, system.serial, listed.serial].into_iter().flatten();
+    let serial = general.chain(stated).chain(entity.take(16)).find(usable);
     let firmware = own.firmware.or(system.firmware).or(listed.firmware);
     Identity { evidence: Evidence { make, model, serial, macs: macs(mib), uuid: None }, firmware }
 }
 
-/// A text of prtGeneralTable.
+/// A text of prtGeneralTable: of the printer's row, or of the only one.
 fn general(mib: &Mib, device: Device, column: u32) -> Option<String> {
-    let text = text::text(octets(mib.cell(o::PRT_GENERAL, column, device.index?)?)?, None);
-    (!text.is_empty()).then_some(text)
+    let column = [o::PRT_GENERAL, &[column]].concat();
+    let mut rows = mib.below(&column).filter(|(rest, _)| rest.len() < 2);
+    let (first, second) = (rows.next(), rows.next());
+    let of_device = device.index.and_then(|index| mib.get(&[column.as_slice(), &[index]].concat()));
+    text::of_value(of_device.or(first.filter(|_| second.is_none()).map(|(_, value)| value))?)
+}
+
+/// Whether a name that an administrator may have given is that of a product: it begins with a product line, or with a maker
+/// and has a number in it.
+fn names_product(name: &str) -> bool {
+    let split = makers::split(name);
+    let numbered = || split.model.split_whitespace().any(|word| word.chars().filter(char::is_ascii_digit).count() > 2);
+    makers::of_line(name).is_some() || makers::of_line(split.model).is_some() || split.maker.is_some() && numbered()
 }
 
 fn is_useful(listed: &Described) -> bool {
@@ -83,25 +95,23 @@ fn is_useful(listed: &Described) -> bool {
 /// What the maker's own objects say.
 #[derive(Default)]
 struct Own {
-    serial: Option<String>,
+    serials: Vec<String>,
     model: Option<String>,
     firmware: Option<String>,
-    device_id: Option<DeviceId>,
 }
 
 impl Own {
     fn of(mib: &Mib) -> Self {
         let mut own = Self::default();
-        let Some(number) = who::enterprise_of(mib) else { return own };
-        for object in vendors::of_enterprise(number) {
-            let Some(octets) = mib.get(object.oid).and_then(octets) else { continue };
-            let text = text::text(octets, None);
-            let text = Some(text).filter(|text| text.chars().any(char::is_alphanumeric));
+        for object in who::enterprises(mib).into_iter().flat_map(vendors::of_enterprise) {
+            let text = mib.instance(object.oid).and_then(text::of_value);
+            let text = text.filter(|text| text.chars().any(char::is_alphanumeric));
             match object.what {
-                What::Serial => own.serial = own.serial.or(text),
+                What::Serial => own.serials.extend(text),
                 What::Model => own.model = own.model.or(text),
                 What::Firmware => own.firmware = own.firmware.or(text.map(|text| version(&text))),
-                What::DeviceId => own.device_id = own.device_id.or_else(|| parse_device_id(octets)),
+                // Read where they all are.
+                What::DeviceId => {}
             }
         }
         own
@@ -115,41 +125,6 @@ fn version(text: &str) -> String {
         Some(version) if lower.starts_with("firmware") => version.to_owned(),
         _ => text.to_owned(),
     }
-}
-
-/// Maker, model and serial number of an IEEE 1284 device id.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct DeviceId {
-    make: Option<String>,
-    model: Option<String>,
-    serial: Option<String>,
-}
-
-/// From the port monitor MIB, from hrDeviceID, which should hold a product's object identifier but on some printers holds
-/// this, or from the maker's object.
-fn device_id(mib: &Mib, device: Device, own: &Own) -> DeviceId {
-    let of_ports = mib.below(o::PPM_DEVICE_ID).take(16).find_map(|(_, value)| parse_device_id(octets(value)?));
-    let of_device = || parse_device_id(octets(mib.cell(o::HR_DEVICE, o::HR_DEVICE_ID, device.index?)?)?);
-    of_ports.or_else(of_device).or_else(|| own.device_id.clone()).unwrap_or_default()
-}
-
-/// `MFG:HP;MDL:LaserJet 4250;SN:…;`
-fn parse_device_id(octets: &[u8]) -> Option<DeviceId> {
-    let id = String::from_utf8_lossy(octets.get(..1_024).unwrap_or(octets)).into_owned();
-    let value = |keys: &[&str]| {
-        id.split(';').take(64).find_map(|pair| {
-            let (key, value) = pair.split_once(':')?;
-            let known = keys.iter().any(|wanted| key.trim().eq_ignore_ascii_case(wanted));
-            let value = clean(value);
-            (known && !value.is_empty()).then_some(value)
-        })
-    };
-    let model = value(&["MDL", "MODEL"])?;
-    let make = value(&["MFG", "MANUFACTURER"]);
-    let split = makers::split(&model);
-    let make = split.maker.map(|maker| maker.name.to_owned()).filter(|_| !split.model.is_empty()).or(make);
-    let model = if split.model.is_empty() { model.clone() } else { split.model.to_owned() };
-    Some(DeviceId { make, model: Some(model), serial: value(&["SN", "SERN", "SERIALNUMBER", "SER"]) })
 }
 
 /// The addresses of its network cards (IF-MIB ifPhysAddress), 12 hex digits each; interfaces of other types (loopback,

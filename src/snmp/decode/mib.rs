@@ -66,6 +66,13 @@ impl Mib {
         self.variables.get(oid)
     }
 
+    /// One variable; where the agent numbers its rows otherwise, the first of that column.
+    pub(super) fn instance<'a>(&'a self, oid: &'a [u32]) -> Option<&'a Value> {
+        let column = oid.split_last().map(|(_, column)| column).unwrap_or_default();
+        let first = || self.below(column).find(|(rest, _)| rest.len() == 1).map(|(_, value)| value);
+        self.get(oid).or_else(first)
+    }
+
     /// Everything below an object identifier: the rest of each identifier, and the value.
     pub(super) fn below<'a>(&'a self, prefix: &'a [u32]) -> impl Iterator<Item = (&'a [u32], &'a Value)> {
         let from = (Bound::Excluded(prefix), Bound::Unbounded);

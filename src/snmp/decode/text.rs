@@ -3,13 +3,25 @@
 //! Many devices declare one character set and use another: strict UTF-8 comes first, then what is declared, then
 //! Latin-1, which takes everything. A declared two-octet set comes first where the octets look like one. Of the
 //! multi-octet sets of East Asia only what ASCII and half-width katakana cover is read; the rest shows as U+FFFD.
+//!
+//! Where nothing is declared, UTF-16 is known by its mark or by an octet of zero in every pair. Otherwise a text ends at the
+//! first NUL, and octets of 0xFF behind it are memory that was never written.
 
+use super::mib;
 use crate::domain::state::naming;
+use async_snmp::Value;
 
 /// Octets of one value that are looked at.
 const MAX_OCTETS: usize = 1_024;
 
-/// The text of a value, trailing NULs and padding removed, control characters replaced, at most 255 octets.
+/// The text of a value of whatever type, if it has one: some agents keep a serial number as a number.
+pub(super) fn of_value(value: &Value) -> Option<String> {
+    let number = || mib::int(value).filter(|number| *number > 0).map(|number| number.to_string());
+    let text = mib::octets(value).map(|octets| text(octets, None)).or_else(number)?;
+    (!text.is_empty()).then_some(text)
+}
+
+/// The text of octets, trailing NULs and padding removed, control characters replaced, at most 255 octets.
 pub(super) fn text(octets: &[u8], charset: Option<i64>) -> String {
     let octets = octets.get(..MAX_OCTETS).unwrap_or(octets);
     let wide = matches!(charset, Some(1000 | 1013 | 1014 | 1015));
@@ -20,13 +32,49 @@ pub(super) fn text(octets: &[u8], charset: Option<i64>) -> String {
     {
         return naming::clean(&utf16(octets, charset == Some(1014)));
     }
-    let end = octets.iter().rposition(|b| *b != 0).map_or(0, |last| last + 1);
-    let octets = octets.get(..end).unwrap_or_default();
+    if let Some(little) = undeclared_utf16(octets) {
+        return naming::clean(&utf16(octets, little));
+    }
+    let octets = body(octets);
     if let Some(text) = utf8(octets) {
         return naming::clean(text);
     }
     let text: String = octets.iter().map(|octet| character(*octet, charset)).collect();
     naming::clean(&text)
+}
+
+/// UTF-16 that says so, or whose every pair of octets has a zero in one place: whether little-endian.
+fn undeclared_utf16(octets: &[u8]) -> Option<bool> {
+    match octets {
+        _ if octets.len() % 2 != 0 || octets.len() < 4 => return None,
+        [0xfe, 0xff, ..] => return Some(false),
+        [0xff, 0xfe, ..] => return Some(true),
+        _ => {}
+    }
+    [true, false].into_iter().find(|little| {
+        let mut characters = 0;
+        let pairs = octets.chunks_exact(2).all(|pair| match pair {
+            [0, 0] => true,
+            [a, b] => {
+                characters += 1;
+                let (low, high) = if *little { (a, b) } else { (b, a) };
+                *high == 0 && *low >= b' '
+            }
+            _ => false,
+        });
+        pairs && characters > 1
+    })
+}
+
+/// Without what stands around a text in a field of a fixed size.
+fn body(octets: &[u8]) -> &[u8] {
+    let octets = octets.strip_prefix(b"\xef\xbb\xbf").unwrap_or(octets);
+    let start = octets.iter().position(|octet| *octet != 0).unwrap_or(octets.len());
+    let octets = octets.get(start..).unwrap_or_default();
+    let octets = octets.split(|octet| *octet == 0).next().unwrap_or_default();
+    let end = octets.iter().rposition(|octet| *octet != 0xff).map_or(0, |last| last + 1);
+    // One may be a letter.
+    if octets.len() - end == 1 && end > 0 { octets } else { octets.get(..end).unwrap_or_default() }
 }
 
 /// Strict UTF-8; a character cut off by the end of the value (fields of a fixed size) does not make the rest something
@@ -112,6 +160,16 @@ mod tests {
             (b"\xc4\xc5\xb0", Some(17), "ﾄﾅｰ"),
             ("schwarz – ü".as_bytes().split_last().map_or(&[][..], |(_, cut)| cut), None, "schwarz –"),
             (b" \r Sleep \r", None, "Sleep"),
+            (b"\0H\0P\0 \0\x31", None, "HP 1"),
+            (b"H\0P\0\xe9\0\0\0\0\0", None, "HPé"),
+            (b"\xff\xfe\xd1\x67", None, "\u{67d1}"),
+            (b"\xfe\xff\0H\0P", None, "HP"),
+            (b"\xef\xbb\xbfHP", None, "HP"),
+            (b"\0\0VNB3\0\0garbage", None, "VNB3"),
+            (b"VNB3\xff\xff\xff\xff", None, "VNB3"),
+            (b"\xff\xff\xff\xff", None, ""),
+            (b"a\xff", None, "aÿ"),
+            (b"A\0\0\0", None, "A"),
             (b"", None, ""),
         ] {
             assert_eq!(text(octets, charset), want, "{octets:?}");

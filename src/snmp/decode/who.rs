@@ -5,14 +5,16 @@
 //! | evidence | printer | why |
 //! |---|---|---|
 //! | tables of the Printer-MIB with markers, supplies or inputs, and the agent is not Microsoft's | yes | [`Why::PrinterMib`] |
-//! | rows of hrDevicePrinter that net-snmp makes of a computer's print queues (index 1280…, 327680…), or of Microsoft's agent | no | [`Why::ComputerQueues`] |
+//! | rows of hrDevicePrinter that net-snmp makes of a computer's print queues (index 1280…, 327680…), or of Microsoft's agent, or named like a computer's queues | no | [`Why::ComputerQueues`] |
 //! | sysObjectID of another kind of agent (net-snmp, Microsoft, Cisco, … [`OTHER_AGENTS`]) | no | [`Why::OtherAgent`] |
 //! | a description of something else: scanner, projector, switch, … | no | [`Why::OtherDevice`] |
 //! | prtGeneralTable alone | yes | [`Why::PrinterMib`] |
 //! | a print server beside which nothing else speaks of a printer: JetDirect EX, AXIS, Lantronix, D-Link, MarkNet, … | no | [`Why::EmptyPrintServer`] |
+//! | an IEEE 1284 device id, unless of a scanner or fax | yes | [`Why::DeviceId`] |
 //! | objects of a maker of printers that only its printers have | yes | [`Why::VendorObjects`] |
+//! | anything else of the Printer-MIB | yes | [`Why::PrinterMib`] |
 //! | an hrDeviceTable in which no device is a printer | no | [`Why::ListsNoPrinter`] |
-//! | hrDevicePrinter of an agent of a maker of printers | yes | [`Why::HostResources`] |
+//! | hrDevicePrinter or hrPrinterTable of an agent of a maker of printers, or of one that shows nothing of its system | yes | [`Why::HostResources`] |
 //! | a description of a printer, or of the card in one | yes | [`Why::Description`] |
 //! | sysObjectID of printers' agents ([`PRINTER_AGENTS`]) | yes | [`Why::ObjectId`] |
 //! | nothing of that | no | [`Why::NothingOfAPrinter`] |
@@ -24,6 +26,7 @@
 //! Enterprise numbers prove nothing by themselves: servers, switches, projectors and cameras share them with printers.
 
 use super::description::{Described, Nature, describe};
+use super::device_id::device_ids;
 use super::mib::{Mib, octets, oid};
 use super::text;
 use crate::domain::makers::{self, Maker};
@@ -39,6 +42,8 @@ pub enum Why {
     PrinterMib,
     /// It lists an hrDevicePrinter.
     HostResources,
+    /// It has the IEEE 1284 device id of a printer.
+    DeviceId,
     /// Its maker's own objects are those of a printer.
     VendorObjects,
     /// sysDescr names a printer.
@@ -65,7 +70,12 @@ impl Why {
     pub fn is_printer(self) -> bool {
         matches!(
             self,
-            Self::PrinterMib | Self::HostResources | Self::VendorObjects | Self::Description | Self::ObjectId
+            Self::PrinterMib
+                | Self::HostResources
+                | Self::DeviceId
+                | Self::VendorObjects
+                | Self::Description
+                | Self::ObjectId
         )
     }
 }
@@ -75,6 +85,7 @@ impl fmt::Display for Why {
         f.write_str(match self {
             Self::PrinterMib => "it has the Printer-MIB",
             Self::HostResources => "it lists a printer (hrDeviceTable)",
+            Self::DeviceId => "it has the device id of a printer (IEEE 1284)",
             Self::VendorObjects => "it has its maker's objects for printers",
             Self::Description => "it describes itself as a printer (sysDescr)",
             Self::ObjectId => "its object identifier is that of printers (sysObjectID)",
@@ -99,16 +110,17 @@ pub(super) struct Device {
 pub(super) fn decide(mib: &Mib) -> (Why, Device) {
     let rows = Rows::of(mib);
     let device = Device { index: rows.device(mib) };
-    (why(mib, &rows), device)
+    (why(mib, &rows, device), device)
 }
 
-fn why(mib: &Mib, rows: &Rows) -> Why {
+fn why(mib: &Mib, rows: &Rows, device: Device) -> Why {
     let agent = mib.get(o::SYS_OBJECT_ID).and_then(oid).unwrap_or_default();
     let microsoft = agent.starts_with(MICROSOFT);
     if rows.parts && !microsoft {
         return Why::PrinterMib;
     }
-    if !rows.printers.is_empty() && (microsoft || rows.printers.iter().any(|index| is_queue(*index))) {
+    let queues = || rows.printers.iter().any(|index| is_queue(*index)) || lists_computer(mib);
+    if !rows.printers.is_empty() && (microsoft || queues()) {
         return Why::ComputerQueues;
     }
     if OTHER_AGENTS.iter().any(|(other, _)| agent.starts_with(other)) {
@@ -135,8 +147,14 @@ fn why(mib: &Mib, rows: &Rows) -> Why {
             _ => Why::EmptyPrintServer,
         };
     }
+    if device_ids(mib, device.index).iter().any(|id| !id.other) {
+        return Why::DeviceId;
+    }
     if has_vendor_objects(mib) {
         return Why::VendorObjects;
+    }
+    if mib.has(o::PRINT_MIB) {
+        return Why::PrinterMib;
     }
     if rows.lists_devices && rows.printers.is_empty() {
         return Why::ListsNoPrinter;
@@ -145,7 +163,8 @@ fn why(mib: &Mib, rows: &Rows) -> Why {
     let of_maker = agent_of.is_some() || speaks_of_one || enterprise(agent).and_then(makers::of_enterprise).is_some();
     let names_one = listed.iter().any(|described| described.nature == Nature::Printer);
     let listed = rows.printers.iter().any(|index| names_one || has_status(mib, *index));
-    if listed && (of_maker || names_one) {
+    let bare = agent.is_empty() && mib.get(o::SYS_DESCR).is_none();
+    if listed && (of_maker || names_one || bare) {
         return Why::HostResources;
     }
     if speaks_of_one {
@@ -162,14 +181,63 @@ pub(super) fn system(mib: &Mib) -> Described {
 
 /// What hrDeviceDescr of a device says.
 pub(super) fn description_of(mib: &Mib, index: u32) -> Option<Described> {
-    let octets = octets(mib.cell(o::HR_DEVICE, o::HR_DEVICE_DESCR, index)?)?;
-    Some(describe(&text::text(octets, None)))
+    Some(describe(&text::of_value(mib.cell(o::HR_DEVICE, o::HR_DEVICE_DESCR, index)?)?))
 }
 
-/// The number of the maker in sysObjectID; where that is missing, of the maker whose objects are there.
+/// What hrDeviceDescr says of the printer: of its row, or where its tables number it otherwise, of the first row that
+/// describes a printer.
+pub(super) fn listed(mib: &Mib, device: Device) -> Option<Described> {
+    let column = [o::HR_DEVICE, &[o::HR_DEVICE_DESCR]].concat();
+    let of_others = || {
+        let rows = mib.below(&column).take(MAX_LISTED).filter_map(|(_, value)| Some(describe(&text::of_value(value)?)));
+        rows.into_iter().find(|described| described.nature == Nature::Printer && described.maker.is_some())
+    };
+    device.index.and_then(|index| description_of(mib, index)).or_else(of_others)
+}
+
+/// The number of the maker in sysObjectID; where that is missing, of the first of [`enterprises`].
 pub(super) fn enterprise_of(mib: &Mib) -> Option<u32> {
-    let stated = mib.get(o::SYS_OBJECT_ID).and_then(oid).and_then(enterprise);
-    stated.or_else(|| vendors::OBJECTS.iter().find(|object| mib.get(object.oid).is_some())?.asked_of.first().copied())
+    stated(mib).or_else(|| enterprises(mib).first().copied())
+}
+
+fn stated(mib: &Mib) -> Option<u32> {
+    mib.get(o::SYS_OBJECT_ID).and_then(oid).and_then(enterprise)
+}
+
+/// The numbers of the makers whose own objects an agent may have: the one in sysObjectID; where none of our rows are of
+/// that, those of the maker that the agent names; else of the objects that it showed.
+pub(super) fn enterprises(mib: &Mib) -> Vec<u32> {
+    let has_rows = |number: &u32| vendors::of_enterprise(*number).next().is_some();
+    if let Some(number) = stated(mib).filter(has_rows) {
+        return vec![number];
+    }
+    let device = Device { index: Rows::of(mib).device(mib) };
+    let id = device_ids(mib, device.index).into_iter().find_map(|id| makers::of_text(&id.make?));
+    let named = listed(mib, device).and_then(|listed| listed.maker).or(id).or(system(mib).maker);
+    let numbers = |maker: &Maker| {
+        let of_house = makers::MAKERS.iter().filter(|other| other.id == maker.id);
+        of_house.flat_map(|maker| maker.enterprises).copied().filter(has_rows).take(2).collect::<Vec<_>>()
+    };
+    let named = named.map(numbers).unwrap_or_default();
+    if !named.is_empty() {
+        return named;
+    }
+    let shown = vendors::OBJECTS.iter().filter(|object| mib.instance(object.oid).is_some());
+    shown.filter_map(|object| enterprise(object.oid)).find(has_rows).into_iter().collect()
+}
+
+/// Whether an agent shows nothing by which a printer could be told from anything else.
+pub(super) fn says_nothing(mib: &Mib) -> bool {
+    let system = mib.get(o::SYS_DESCR).and_then(text::of_value).is_some() || mib.get(o::SYS_OBJECT_ID).is_some();
+    !system && !mib.has(&[o::HR_DEVICE, &[o::HR_DEVICE_TYPE]].concat()) && decide(mib).0 == Why::NothingOfAPrinter
+}
+
+/// Whether makers' own objects may change what an agent is taken for: a printer's whose maker they may name, or one that
+/// shows no sign of what it is.
+pub(super) fn is_open(mib: &Mib) -> bool {
+    let why = decide(mib).0;
+    let of_maker = || stated(mib).is_none_or(|number| makers::of_enterprise(number).is_some());
+    why.is_printer() || why == Why::NothingOfAPrinter && of_maker()
 }
 
 fn enterprise(agent: &[u32]) -> Option<u32> {
@@ -197,7 +265,9 @@ impl Rows {
         let mut types = o::HR_DEVICE.to_vec();
         types.push(o::HR_DEVICE_TYPE);
         let printers = mib.below(&types).filter(|(_, value)| oid(value) == Some(o::HR_DEVICE_PRINTER));
-        let printers = printers.filter_map(|(rest, _)| rest.first().copied()).collect();
+        // The table of what printers have besides has a row for each of them, and for nothing else.
+        let statuses = mib.below(o::HR_PRINTER).filter_map(|(rest, _)| rest.get(1));
+        let printers = printers.filter_map(|(rest, _)| rest.first()).chain(statuses).copied().collect();
         let lists_devices = mib.has(&types);
         let general: BTreeSet<u32> = mib
             .below(o::PRT_GENERAL)
@@ -247,11 +317,20 @@ fn is_queue(index: u32) -> bool {
     index >> 8 == 5 || index >> 16 == 5
 }
 
+/// Whether what an agent lists are the parts and print queues of a computer, by their names.
+fn lists_computer(mib: &Mib) -> bool {
+    let column = [o::HR_DEVICE, &[o::HR_DEVICE_DESCR]].concat();
+    mib.below(&column).take(MAX_LISTED).filter_map(|(_, value)| text::of_value(value)).any(|text| {
+        let text = text.to_lowercase();
+        OF_COMPUTERS.iter().any(|name| text.contains(name))
+    })
+}
+
 fn has_vendor_objects(mib: &Mib) -> bool {
-    let told = |object: &&vendors::Object| {
-        matches!(object.what, What::Serial | What::Model | What::DeviceId) && mib.get(object.oid).is_some()
+    let told = |object: &vendors::Object| {
+        matches!(object.what, What::Serial | What::Model) && mib.instance(object.oid).and_then(text::of_value).is_some()
     };
-    vendors::OBJECTS.iter().any(|object| told(&object))
+    vendors::OBJECTS.iter().any(told)
 }
 
 /// The maker whose printers have this object identifier.
@@ -280,6 +359,25 @@ fn is_network_interface(agent: &[u32]) -> bool {
     encoded_text(agent).is_some_and(|text| text.eq_ignore_ascii_case("Network Interface Unit"))
 }
 
+/// Rows of hrDeviceTable looked at for their names.
+const MAX_LISTED: usize = 64;
+/// In the names of what computers list and printers do not.
+const OF_COMPUTERS: &[&str] = &[
+    "microsoft print to pdf",
+    "microsoft xps",
+    "send to onenote",
+    "onenote (desktop)",
+    "adobe pdf",
+    "pdfcreator",
+    "root print queue",
+    "sh file or directory",
+    "genuineintel",
+    "authenticamd",
+    "intel64 family",
+    "amd64 family",
+    "x86 family",
+    "wan miniport",
+];
 const EPSON_TEXT: Arcs = &[1, 3, 6, 1, 4, 1, 1248, 1, 1, 2, 1, 3];
 const MICROSOFT: Arcs = &[1, 3, 6, 1, 4, 1, 311];
 /// Early JetDirect cards have this and nothing behind.
