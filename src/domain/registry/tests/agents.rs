@@ -55,7 +55,7 @@ fn an_agent_that_moved_is_asked_and_printed_to_where_it_is_now() {
         // Whatever is at the old address now, no job goes there.
         fails(&mut r, &id, from, at(200));
         answers(&mut r, &id, to, at(201));
-        assert_eq!(ways(&r, &id), [new.clone()]);
+        assert_eq!(ways(&r, &id), std::slice::from_ref(&new));
         // After a start neither.
         let rows = serde_json::to_string(&r.printers().cloned().collect::<Vec<_>>()).unwrap();
         let rows: Vec<Printer> = serde_json::from_str(&rows).unwrap();

@@ -42,13 +42,13 @@ fn one_that_slept_is_asked_again_and_gets_its_id() {
     crowd(&mut r, 9, 1);
     let last = quiet(8, 1);
     assert_eq!(r.ask_again(at(LONG - 1)), []);
-    assert_eq!(probes(&r.ask_again(at(LONG))), [last.key.clone()]);
+    assert_eq!(probes(&r.ask_again(at(LONG))), std::slice::from_ref(&last.key));
     assert_eq!(r.ask_again(at(LONG)), [], "it is being asked");
     // In vain: it is held again, without being counted as refused again, and asked again later.
     assert_eq!(r.apply(Event::ProbeFailed { key: last.key.clone() }, at(LONG + 9)), []);
     assert_eq!((r.quarantined(), r.refused()), (1, 1));
     assert_eq!(r.ask_again(at(2 * LONG)), []);
-    assert_eq!(probes(&r.ask_again(at(2 * LONG + 9))), [last.key.clone()]);
+    assert_eq!(probes(&r.ask_again(at(2 * LONG + 9))), std::slice::from_ref(&last.key));
     r.apply(answered(&last.key, last.evidence.clone()), at(2 * LONG + 10));
     assert!(r.owner(&last.key).is_some());
     assert_eq!(r.ask_again(at(9 * LONG)), []);
