@@ -46,7 +46,7 @@ pub(super) fn text(octets: &[u8], charset: Option<i64>) -> String {
 /// UTF-16 that says so, or whose every pair of octets has a zero in one place: whether little-endian.
 fn undeclared_utf16(octets: &[u8]) -> Option<bool> {
     match octets {
-        _ if octets.len() % 2 != 0 || octets.len() < 4 => return None,
+        _ if !octets.len().is_multiple_of(2) || octets.len() < 4 => return None,
         [0xfe, 0xff, ..] => return Some(false),
         [0xff, 0xfe, ..] => return Some(true),
         _ => {}
