@@ -20,10 +20,12 @@
 //!
 //! Only answers from the address asked are taken. Nothing is ever set.
 
+mod glance;
 mod identify;
 mod login;
 mod session;
 
+pub use glance::GLANCE_DEADLINE;
 pub use identify::IDENTIFY_DEADLINE;
 pub use login::{Login, User};
 

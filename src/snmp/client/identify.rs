@@ -24,7 +24,7 @@ pub const IDENTIFY_DEADLINE: Duration = Duration::from_secs(15);
 const TABLES: &str = "the tables of a printer";
 const CHANNELS: &str = "network cards and channels";
 
-const fn column(entry: o::Arcs, number: u32, rows: usize) -> Column {
+pub(super) const fn column(entry: o::Arcs, number: u32, rows: usize) -> Column {
     Column { entry, number, rows }
 }
 
