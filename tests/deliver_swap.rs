@@ -14,8 +14,12 @@ mod support;
 use common::gateway::Gateway;
 use common::https::HttpsFiles;
 use common::lab::{Nucleus, Simulated};
+use common::snmpd::{Access, COLOUR_LASER, Snmpd};
 use common::{netns, wait_until};
+use printgate::domain::identity::{self, Reason, Verdict};
+use printgate::snmp::client::{Client, Login, Patience};
 use serde_json::{Value, json};
+use std::net::Ipv4Addr;
 use support::{Cloud, LONG, THING, ticket};
 
 /// An office at 127.11.0.10 and on, and a gateway that polls it once a minute.
@@ -44,7 +48,9 @@ impl Office {
         support::merge(&mut configuration, more);
         let nucleus = Nucleus::start_with(&directory.path().join("nucleus"), &configuration, &["--thing", THING]);
         let cloud = Cloud::start(nucleus.mqtt_port());
-        let gateway = Gateway::start(&[], &nucleus.env(), &directory.path().join("gateway"));
+        let mut gateway = Gateway::start(&[], &nucleus.env(), &directory.path().join("gateway"));
+        // From here on only polls and jobs look who is where.
+        gateway.wait_for_log(LONG, "networks swept");
         Office { _gateway: gateway, _nucleus: nucleus, cloud, printers, files, _directory: directory }
     }
 
@@ -97,4 +103,30 @@ fn a_job_follows_its_printer_when_two_swap_their_addresses() {
         wait_until(LONG, "paper", || (office.paper().len() == 2).then_some(()));
         assert_eq!(office.paper(), ["Archive", "Archive 2"]);
     });
+}
+
+#[test]
+fn a_printer_without_an_agent_gets_its_jobs_as_ever() {
+    netns::inside("a_printer_without_an_agent_gets_its_jobs_as_ever", || {
+        let arguments =
+            ["--profile", "old-mono", "--snmp-port", "none", "--appsocket-port", "9100", "--lpd-port", "none"];
+        let list = json!([{"uri": "socket://127.11.0.10:9100", "name": "Plain", "formats": [POSTSCRIPT]}]);
+        let office = Office::start(1, &arguments, &json!({"printers": {"list": list}}));
+        let id = office.cloud.printer("Plain");
+        office.submit(&id, "plain", POSTSCRIPT);
+        office.cloud.wait_status("plain", "completed");
+        wait_until(LONG, "paper", || (office.paper() == ["Archive"]).then_some(()));
+    });
+}
+
+/// What a job waits for: one request, and it tells who the agent is as all of them do.
+#[tokio::test]
+async fn an_agent_that_is_known_is_asked_with_one_request() {
+    let snmpd = Snmpd::start(Ipv4Addr::LOCALHOST, 0, Access::Community, COLOUR_LASER);
+    let client = Client::open(vec![Login::Community("public".to_owned())]).await.unwrap();
+    let all = client.identify(snmpd.address(), Patience::Long).await.unwrap();
+    let (told, how) = client.glance(snmpd.address()).await.unwrap();
+    assert_eq!((how.requests, told.printer), (1, true), "{told:?}");
+    assert_eq!(told.evidence.serial.as_deref(), Some("VNB3R12345"));
+    assert_eq!(identity::same_device(&told.evidence, &all.evidence), Verdict::Same(Reason::Serial));
 }
