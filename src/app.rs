@@ -12,6 +12,7 @@
 //! across restarts too, and the gateway's status tells every error. A gateway that never had a valid one runs on the
 //! defaults. Only an invalid *file* ends the program, because whoever named it stands beside it.
 
+mod agents;
 mod configuration;
 mod console_side;
 mod hinted;
@@ -230,7 +231,7 @@ impl Generation {
         let printers = Printers::default();
         let configuration_changed = Arc::new(Notify::new());
         let (commands_in, commands) = mpsc::channel(COMMANDS);
-        let (ended_at, poll_now) = mpsc::channel(COMMANDS);
+        let (poll, poll_now) = mpsc::channel(COMMANDS);
         let (desired_in, desired) = mpsc::channel(COMMANDS);
         let cancel_others = CancellationToken::new();
         let cancel_jobs = CancellationToken::new();
@@ -252,7 +253,7 @@ impl Generation {
             credentials: &credentials,
         };
         // In this order: a ticket may come at once, and must find the printers of earlier runs in the directory.
-        let (hub, searches) = hub_side::start(gateway, &topics, &config, stores, ends).await?;
+        let (hub, searches, ask_agent) = hub_side::start(gateway, &topics, &config, stores, ends).await?;
         let (facts_in, facts) = watch::channel(GatewayFacts { printers: printers.counts(), config: told });
         let directory = hub_side::directory(&printers, &cancel_others, &mut others);
         let names = hub_side::names(&printers, &cancel_others, &mut others);
@@ -305,7 +306,8 @@ impl Generation {
             places,
             commands,
             wake,
-            ended_at,
+            poll_now: poll,
+            ask_agent,
             settings: jobs::Settings {
                 max_document_bytes: config.document_max_bytes,
                 documents: DocumentPolicy {

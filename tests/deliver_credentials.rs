@@ -78,7 +78,7 @@ fn ippeveprinter_takes_a_job_from_whom_pam_knows() {
 
             // Without credentials it says who is to act.
             let nobody = client(EndpointKind::Ipps, port, None);
-            let plan = ipp::plan(&nobody, &ticket, "application/pdf").await.unwrap();
+            let plan = ipp::plan(&nobody, &ticket, "application/pdf", &|_| false).await.unwrap();
             let refused = ipp::create_job(&nobody, &plan, &ticket, "pgabcdef.1").await;
             let Err(SendError::Refused(problem)) = &refused else { panic!("{refused:?}") };
             assert!(problem.message.contains("printers.credentials"), "{}", problem.message);
@@ -87,7 +87,7 @@ fn ippeveprinter_takes_a_job_from_whom_pam_knows() {
             // The right ones, over TLS: asked once, then they go along with the document.
             let right = basic("hunter2", false);
             let known = client(EndpointKind::Ipps, port, Some(&right));
-            let plan = ipp::plan(&known, &ticket, "application/pdf").await.unwrap();
+            let plan = ipp::plan(&known, &ticket, "application/pdf", &|_| false).await.unwrap();
             let id = ipp::create_job(&known, &plan, &ticket, "pgabcdef.1").await.unwrap();
             let file = (path.as_path(), document.len() as u64);
             ipp::send_document(&known, &plan, &ticket, "pgabcdef.1", id, file).await.unwrap();
@@ -97,13 +97,13 @@ fn ippeveprinter_takes_a_job_from_whom_pam_knows() {
             let before = tries();
             let wrong = basic("hunter3", false);
             let first = client(EndpointKind::Ipps, port, Some(&wrong));
-            let plan = ipp::plan(&first, &ticket, "application/pdf").await.unwrap();
+            let plan = ipp::plan(&first, &ticket, "application/pdf", &|_| false).await.unwrap();
             let refused = ipp::create_job(&first, &plan, &ticket, "pgabcdef.1").await;
             let Err(SendError::NothingPrinted(why)) = &refused else { panic!("{refused:?}") };
             assert!(why.contains("refuses the user name or password") && !why.contains("hunter3"), "{why}");
             for _ in 0..3 {
                 let next = client(EndpointKind::Ipps, port, Some(&wrong));
-                let waits = ipp::plan(&next, &ticket, "application/pdf").await;
+                let waits = ipp::plan(&next, &ticket, "application/pdf", &|_| false).await;
                 let Err(NotReady::NotNow { reasons, detail }) = &waits else { panic!("{waits:?}") };
                 assert_eq!(reasons, &["account-authorization-failed"]);
                 assert!(detail.contains("15 minutes"), "{detail}");
@@ -261,7 +261,7 @@ async fn a_password_goes_to_no_other_certificate_than_the_first() {
     for _ in 0..2 {
         let client = client(EndpointKind::Ipps, other, Some(&known));
         assert_eq!(refusal(&client).await, Refusal::CredentialsWithheld);
-        let waits = ipp::plan(&client, &ticket(), "application/pdf").await;
+        let waits = ipp::plan(&client, &ticket(), "application/pdf", &|_| false).await;
         let Err(NotReady::NotNow { reasons, detail }) = &waits else { panic!("{waits:?}") };
         assert_eq!(reasons, &["account-authorization-failed"]);
         assert!(detail.contains("certificate") && detail.contains("restart"), "{detail}");

@@ -186,6 +186,7 @@ mod tests {
             make_and_model: String::new(),
             endpoints: Vec::new(),
             formats: Vec::new(),
+            who: Arc::default(),
             status: Status::Unknown,
             online: false,
             error_code: "OK".into(),

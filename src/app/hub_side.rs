@@ -1,7 +1,7 @@
 //! The hub's side of the composition: sightings in, polls over IPP and SNMP, commits to the store, the directory for jobs.
 
 use super::sources::{self, Searches, networks};
-use super::{Stores, signed, snmp_side};
+use super::{Stores, agents, signed, snmp_side};
 use crate::cloud::greengrass::secrets::Secrets;
 use crate::cloud::wire::{self, ShadowDelta, Topics};
 use crate::config::Config;
@@ -20,7 +20,7 @@ use crate::hub::{
 use crate::ipp::client::{Basic, Client, Error as IppError, Fingerprint, Target, Timeouts};
 use crate::ipp::decode;
 use crate::ipp::request::Request;
-use crate::jobs::{Directory, Known, Networks, Reach, Refusal};
+use crate::jobs::{AskAgent, Directory, Known, Networks, Reach, Refusal};
 use crate::store::gateway::{Class, Commit, GatewayStore, Message};
 use crate::store::{StoreError, Wake};
 use crate::uplink::{Names, message_id};
@@ -56,14 +56,14 @@ pub(super) struct Ends<'a> {
     pub(super) credentials: &'a Credentials,
 }
 
-/// Starts the sources of sightings and the hub.
+/// Starts the sources of sightings and the hub; with them comes what jobs ask agents with.
 pub(super) async fn start(
     gateway: &GatewayName,
     topics: &Topics,
     config: &Config,
     stores: &Stores,
     ends: Ends<'_>,
-) -> anyhow::Result<(JoinHandle<Result<(), String>>, Searches)> {
+) -> anyhow::Result<(JoinHandle<Result<(), String>>, Searches, AskAgent)> {
     let Ends { printers, places, wake, poll_now, desired, secrets, cancel, credentials } = ends;
     let mut rows = Vec::new();
     for body in stores.gateway.printers().await? {
@@ -84,6 +84,7 @@ pub(super) async fn start(
     let before = sources::Before { known, forgotten };
     let known = (printers, places);
     let searches = sources::start(config, before, sources::SETTLE, Some(&snmp), known, &sightings, cancel);
+    let ask_agent = agents::ask(snmp.clone(), config.snmp.port, networks(config));
     let settings = HubSettings {
         gateway: gateway.clone(),
         intervals: Intervals { idle: signed(config.poll_idle), fast: signed(config.poll_busy), ..Intervals::default() },
@@ -117,7 +118,7 @@ pub(super) async fn start(
         cancel: cancel.clone(),
     };
     let hub = tokio::spawn(async move { hub::run(state, ports).await.map(drop).map_err(|error| error.to_string()) });
-    Ok((hub, searches))
+    Ok((hub, searches, ask_agent))
 }
 
 /// The printers that were put away in earlier runs, and those that the configuration retires.
@@ -206,7 +207,8 @@ fn snapshot(printers: &Printers) -> Directory {
         match &gone.last {
             Some(view) => enter(&mut directory, view, Some(refusal)),
             None => {
-                let known = Known { id: gone.id.clone(), reach: Vec::new(), refuses: Some(refusal) };
+                let id = gone.id.clone();
+                let known = Known { id, reach: Vec::new(), refuses: Some(refusal), who: Arc::default() };
                 directory.entry(gone.id).or_insert_with(|| Arc::new(known));
             }
         }
@@ -220,7 +222,8 @@ fn enter(directory: &mut Directory, view: &PrinterView, refuses: Option<Refusal>
         pin: pin.as_ref().map(|pin| *pin.as_bytes()),
         formats: formats(view, endpoint),
     };
-    let known = Known { id: view.id.clone(), reach: view.endpoints.iter().map(reach).collect(), refuses };
+    let reach = view.endpoints.iter().map(reach).collect();
+    let known = Known { id: view.id.clone(), reach, refuses, who: Arc::clone(&view.who) };
     let known = Arc::new(known);
     for id in view.aliases.iter().chain([&view.id]) {
         directory.entry(id.clone()).or_insert_with(|| Arc::clone(&known));

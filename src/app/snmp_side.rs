@@ -191,6 +191,14 @@ async fn resolve(reference: &SecretRef, secrets: &SecretSource) -> Result<String
     if line.is_empty() { Err(format!("the secret {reference} is empty or no text")) } else { Ok(line) }
 }
 
+/// An agent's socket.
+pub(super) fn socket(address: IpAddr, scope_id: u32, port: u16) -> SocketAddr {
+    match address {
+        IpAddr::V6(v6) => SocketAddr::V6(SocketAddrV6::new(v6, port, 0, scope_id)),
+        v4 => SocketAddr::new(v4, port),
+    }
+}
+
 /// One poll of the agent at an endpoint's address.
 pub(super) async fn poll(
     mut clients: Clients,
@@ -211,10 +219,7 @@ pub(super) async fn poll(
         let message = format!("{}: no address of it is in an allowed network", endpoint.host);
         return Err(PollError::new(PollErrorKind::Unreachable, message));
     };
-    let address = match address {
-        IpAddr::V6(v6) => SocketAddr::V6(SocketAddrV6::new(*v6, port, 0, endpoint.scope_id)),
-        v4 => SocketAddr::new(*v4, port),
-    };
+    let address = socket(*address, endpoint.scope_id, port);
     let patience = if question.patient { Patience::Long } else { Patience::Short };
     let (observation, _) = client.poll(address, patience).await.map_err(|error| {
         let kind = match &error {

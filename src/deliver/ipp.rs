@@ -10,6 +10,7 @@
 
 use crate::domain::job::judge::{Found, JobState, Look};
 use crate::domain::job::{Attempt, Problem};
+use crate::domain::sighting::Evidence;
 use crate::domain::state::{Capabilities, Observation};
 use crate::domain::ticket::Ticket;
 use crate::ipp::client::{Client, Document, Error as IppError, Refusal};
@@ -26,6 +27,10 @@ const OUR_USER: &str = "printgate";
 
 /// What is asked of the printer before a job: enough to decide, little enough for slow firmware.
 const BEFORE_A_JOB: &[&str] = &[
+    "printer-uuid",
+    "printer-device-id",
+    "printer-serial-number",
+    "printer-make-and-model",
     "printer-state",
     "printer-state-reasons",
     "printer-is-accepting-jobs",
@@ -40,6 +45,16 @@ const BEFORE_A_JOB: &[&str] = &[
     "print-quality-supported",
     "page-ranges-supported",
     "orientation-requested-supported",
+];
+
+/// What is asked before a job is looked for: who it is, and whether it was off meanwhile.
+const BEFORE_A_LOOK: &[&str] = &[
+    "printer-uuid",
+    "printer-device-id",
+    "printer-serial-number",
+    "printer-make-and-model",
+    "printer-up-time",
+    "printer-state",
 ];
 
 /// A list of `media-supported` this long was cut by our decoder: absence from it proves nothing.
@@ -67,6 +82,8 @@ pub enum NotReady {
     Unreachable(IppError),
     /// Something answers, and no IPP is spoken under this path.
     NoIppThere(String),
+    /// Another device answers, which says this of itself.
+    Another(Box<Evidence>),
     /// It answers, and takes no jobs at the moment.
     NotNow {
         /// Its reasons.
@@ -91,8 +108,26 @@ pub enum SendError {
     Ambiguous(String),
 }
 
-/// Asks the printer what it can do and makes the plan of an attempt.
-pub async fn plan(client: &Client, ticket: &Ticket, format: &str) -> Result<Plan, NotReady> {
+/// Why a job cannot be looked for.
+#[derive(Debug)]
+pub enum LookError {
+    /// The printer does not answer.
+    Unreachable(IppError),
+    /// Another device answers, which says this of itself: its lists prove nothing.
+    Another(Box<Evidence>),
+}
+
+impl From<IppError> for LookError {
+    fn from(error: IppError) -> Self {
+        Self::Unreachable(error)
+    }
+}
+
+/// Whether who answered is another device than the printer that is meant.
+pub type IsAnother<'a> = &'a (dyn Fn(&Evidence) -> bool + Sync);
+
+/// Asks the printer who it is and what it can do, and makes the plan of an attempt.
+pub async fn plan(client: &Client, ticket: &Ticket, format: &str, is_another: IsAnother<'_>) -> Result<Plan, NotReady> {
     let request = Request::get_printer_attributes(BEFORE_A_JOB, None);
     let response = match client.call(request).await {
         Ok(response) => response,
@@ -117,6 +152,10 @@ pub async fn plan(client: &Client, ticket: &Ticket, format: &str) -> Result<Plan
             detail: format!("{} answers without saying anything of itself", client.target().uri),
         });
     };
+    // Before anything it says decides about the job.
+    if is_another(&observation.evidence) {
+        return Err(NotReady::Another(Box::new(observation.evidence)));
+    }
     if let Some(refusal) = client.credentials_rest() {
         // It answers everybody, but takes jobs only from those it knows.
         let printer = &client.target().uri;
@@ -280,13 +319,19 @@ pub async fn job(client: &Client, ticket: &Ticket, job_id: i32) -> Result<Option
 }
 
 /// Looks for an attempt's job: by its id, then by its tag in both lists.
-pub async fn look(client: &Client, ticket: &Ticket, attempt: &Attempt) -> Result<Look, IppError> {
-    let up = client.call(Request::get_printer_attributes(&["printer-up-time", "printer-state"], None)).await?;
-    let mut look = Look {
-        printer_up_time: decode::observation(&up.message, jiff::Timestamp::now()).and_then(|o| o.up_time),
-        lists_complete: true,
-        ..Look::default()
-    };
+pub async fn look(
+    client: &Client,
+    ticket: &Ticket,
+    attempt: &Attempt,
+    is_another: IsAnother<'_>,
+) -> Result<Look, LookError> {
+    let up = client.call(Request::get_printer_attributes(BEFORE_A_LOOK, None)).await?;
+    let observation = decode::observation(&up.message, jiff::Timestamp::now());
+    if let Some(said) = observation.as_ref().map(|o| &o.evidence).filter(|said| is_another(said)) {
+        return Err(LookError::Another(Box::new(said.clone())));
+    }
+    let mut look =
+        Look { printer_up_time: observation.and_then(|o| o.up_time), lists_complete: true, ..Look::default() };
     if let Some(id) = attempt.printer_job_id()
         && let Some(info) = job(client, ticket, id).await?
         && is_ours(&info, ticket, attempt)

@@ -4,6 +4,7 @@ use super::Gone;
 use crate::cloud::wire::PrinterCounts;
 use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::PrinterId;
+use crate::domain::job::presence::Who;
 use crate::domain::registry::{Duplicate, Parked, Pin, Standing};
 use crate::domain::state::{Capabilities, Status};
 use jiff::Timestamp;
@@ -32,6 +33,8 @@ pub struct PrinterView {
     pub endpoints: Vec<(Endpoint, Option<Pin>)>,
     /// Formats announced or configured for its AppSocket and LPD endpoints, where there are any.
     pub formats: Vec<(Endpoint, Vec<String>)>,
+    /// What it is known by, and the agent that speaks for it.
+    pub who: Arc<Who>,
     /// What it does.
     pub status: Status,
     /// Whether it is taken to answer.
@@ -295,6 +298,7 @@ mod tests {
             standing: Standing::Adopted,
             location: None,
             make_and_model: String::new(),
+            who: Arc::default(),
             endpoints: vec![(endpoint, None)],
             formats: vec![],
             status: Status::Idle,

@@ -12,8 +12,11 @@
 //! Not here: the rules (`domain::job`), the conversations with printers (`deliver`), the way to the cloud (`uplink`).
 
 mod intake;
+mod known;
 mod report;
 mod work;
+
+pub use known::{AgentQuestion, AskAgent, Directory, Known, Networks, Reach, Refusal};
 
 use crate::cloud::Command;
 use crate::cloud::wire::Topics;
@@ -23,10 +26,9 @@ use crate::deliver::raw;
 use crate::discovery::print_places::PrintPlaces;
 use crate::document::fetch::{self, Fetcher};
 use crate::document::spool::Spool;
-use crate::domain::endpoint::Endpoint;
 use crate::domain::ids::{GatewayName, JobId, PrinterId, TagStem};
-use crate::domain::job::{Event, Job, Outcome, Problem, State, UNCONFIRMED_FOLLOWED, next_to_send};
-use crate::domain::net::{DocumentPolicy, PrinterPolicy};
+use crate::domain::job::{Event, Job, Outcome, State, UNCONFIRMED_FOLLOWED, next_to_send};
+use crate::domain::net::DocumentPolicy;
 use crate::domain::retry::Backoff;
 use crate::domain::ticket::DocumentRef;
 use crate::ipp::client::Timeouts;
@@ -60,70 +62,6 @@ const CANCEL_ROUNDS: u32 = 12;
 const STORE_PAUSE: SignedDuration = SignedDuration::from_secs(5);
 /// How often finished jobs are looked through.
 const HOUSEKEEPING: Duration = Duration::from_secs(3600);
-
-/// One way to reach a printer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reach {
-    /// Where.
-    pub endpoint: Endpoint,
-    /// SHA-256 of the certificate that was seen there before.
-    pub pin: Option<[u8; 32]>,
-    /// Document formats that are known to be taken there, for AppSocket and LPD; IPP is asked.
-    pub formats: Vec<String>,
-}
-
-/// A known printer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
-    /// Its id: another than the one asked for where that was merged into this one.
-    pub id: PrinterId,
-    /// The ways to reach it, best first. What is under way at one that takes nothing new is followed to its end.
-    pub reach: Vec<Reach>,
-    /// Why it takes nothing new: what waits for it ends, and tickets for it are rejected.
-    pub refuses: Option<Refusal>,
-}
-
-/// Why a printer takes no jobs, by an administrator's decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// It waits for approval.
-    NotApproved,
-    /// It is ignored by the configuration.
-    Ignored,
-    /// It is retired.
-    Retired,
-}
-
-impl Refusal {
-    fn problem(self, printer: &PrinterId) -> Problem {
-        let (code, message) = match self {
-            Self::NotApproved => (
-                "printer-not-approved",
-                format!(
-                    "{printer} waits for approval: set config.approved to true in the desired state of its shadow, or name \
-                     it in printers.approved of the configuration, then submit again"
-                ),
-            ),
-            Self::Ignored => (
-                "printer-ignored",
-                format!(
-                    "{printer} is ignored by the configuration (printers.ignore); take it out there to print on it"
-                ),
-            ),
-            Self::Retired => (
-                "printer-retired",
-                format!("{printer} is retired (printers.retired); submit the job to another printer"),
-            ),
-        };
-        Problem::new(code, Some("printer"), message)
-    }
-}
-
-/// Where printers may be contacted now: networks come and go, and what is stored may lie outside of them.
-pub type Networks = Arc<dyn Fn() -> PrinterPolicy + Send + Sync>;
-
-/// Every known printer by each of its ids.
-pub type Directory = HashMap<PrinterId, Arc<Known>>;
 
 /// Limits and rules of jobs.
 #[derive(Debug, Clone)]
@@ -166,8 +104,11 @@ pub struct Parts {
     pub commands: mpsc::Receiver<Command>,
     /// Statuses wait to be sent.
     pub wake: Wake,
-    /// Printers whose counters and state just changed: a job of theirs ended. A wish; dropped when it is full.
-    pub ended_at: mpsc::Sender<PrinterId>,
+    /// Printers to be polled at once: a job of theirs ended, so that counters and state changed, or they are not where
+    /// they were. A wish; dropped when it is full.
+    pub poll_now: mpsc::Sender<PrinterId>,
+    /// Asks agents who they are.
+    pub ask_agent: AskAgent,
     /// Limits and rules.
     pub settings: Settings,
 }
@@ -192,7 +133,6 @@ struct Owner {
     places: PrintPlaces,
     commands: mpsc::Receiver<Command>,
     wake: Wake,
-    ended_at: mpsc::Sender<PrinterId>,
     settings: Settings,
     outside: work::Outside,
     /// Live jobs in order of arrival.
@@ -256,6 +196,8 @@ impl Owner {
             no_create_job: work::NoCreateJob::default(),
             raw: parts.settings.raw.clone(),
             gateway: parts.gateway.as_str().to_owned(),
+            ask_agent: parts.ask_agent,
+            poll_now: parts.poll_now,
             reporter,
         };
         Ok(Self {
@@ -269,7 +211,6 @@ impl Owner {
             places: parts.places,
             commands: parts.commands,
             wake: parts.wake,
-            ended_at: parts.ended_at,
             settings: parts.settings,
             outside,
             jobs,
@@ -439,20 +380,20 @@ impl Owner {
             return;
         }
         let Some(job) = self.job(id).cloned() else { return };
-        let mut reach = self.directory.borrow().get(&job.printer).map(|known| known.reach.clone()).unwrap_or_default();
+        let mut target = work::Target::find(&job.printer, &self.directory.borrow());
         if kind != Kind::Fetch {
             let policy = (self.networks)();
-            for Reach { endpoint, .. } in &mut reach {
-                *endpoint = policy.permit_job(endpoint);
-                let (port, is_ipp) = (endpoint.port, endpoint.kind.is_ipp());
+            for reach in &mut target.reach {
+                reach.endpoint = policy.permit_job(&reach.endpoint);
+                let (port, is_ipp) = (reach.endpoint.port, reach.endpoint.kind.is_ipp());
                 // What is heard of a port may not have become an endpoint.
-                endpoint.addresses.retain(|address| !is_ipp || !self.places.contains(*address, port));
+                reach.endpoint.addresses.retain(|address| !is_ipp || !self.places.contains(*address, port));
             }
-            reach.retain(|reach| !reach.endpoint.addresses.is_empty());
+            target.reach.retain(|reach| !reach.endpoint.addresses.is_empty());
         }
         let cancel = CancellationToken::new();
         let printer = job.printer.clone();
-        let task = self.running.spawn(work::run(self.outside.clone(), kind, job, reach, cancel.clone())).id();
+        let task = self.running.spawn(work::run(self.outside.clone(), kind, job, target, cancel.clone())).id();
         self.tasks.insert(id.clone(), Running { task, kind, printer, cancel });
     }
 
@@ -570,7 +511,7 @@ impl Owner {
                 self.erased |= had_url && !matches!(changed.ticket.document, DocumentRef::Url { .. });
                 if changed.state.is_final() && changed.attempt > 0 {
                     // Full: the printer is polled soon enough by itself.
-                    let _ = self.ended_at.try_send(changed.printer.clone());
+                    let _ = self.outside.poll_now.try_send(changed.printer.clone());
                 }
                 if changed.state.name() != name_before {
                     tracing::info!(

@@ -3,6 +3,7 @@
 use super::*;
 use crate::document::spool::SpoolLimits;
 use crate::domain::job::{Document, Phase};
+use crate::domain::net::PrinterPolicy;
 use crate::domain::ticket::Ticket;
 use work::Ended;
 
@@ -55,7 +56,8 @@ async fn rig(jobs: &[Job]) -> Rig {
         places: PrintPlaces::default(),
         commands,
         wake: Wake::default(),
-        ended_at: mpsc::channel(1).0,
+        poll_now: mpsc::channel(1).0,
+        ask_agent: Arc::new(|question| panic!("{question:?}")),
         settings: Settings {
             max_document_bytes: 1 << 20,
             documents: DocumentPolicy { allowed_hosts: Vec::new(), allowed_networks: Vec::new() },
@@ -213,7 +215,7 @@ async fn what_waits_for_a_printer_that_takes_nothing_new_ends_and_says_why() {
             sending.apply(event, now).unwrap();
         }
         let mut rig = rig(&[accepted("waits", now), sending]).await;
-        let known = Known { id: printer.clone(), reach: Vec::new(), refuses: Some(refusal) };
+        let known = Known { id: printer.clone(), reach: Vec::new(), refuses: Some(refusal), who: Arc::default() };
         rig._directory.send_replace(Arc::new([(printer.clone(), Arc::new(known))].into()));
         rig.owner.end_what_is_refused().await;
         let waited = rig.store.get(&JobId::new("waits").unwrap()).await.unwrap().unwrap();

@@ -9,23 +9,25 @@
 //! IPP comes first: there a job can be asked for later. AppSocket and LPD (`streaming`) are for printers that have
 //! nothing else, or at whose IPP addresses no IPP is spoken. What may have begun over one of them goes on over no other.
 
+mod preparing;
 mod streaming;
 
-use super::Reach;
+use super::{AskAgent, Directory, Known, Reach};
 use crate::deliver::clients::Clients;
-use crate::deliver::ipp::{self, NotReady, Plan, SendError};
+use crate::deliver::ipp::{self, LookError, Plan, SendError};
 use crate::deliver::raw;
 use crate::document::SecretUrl;
 use crate::document::fetch::{Action, FetchError, FetchRequest, Fetcher, Limits};
 use crate::document::format;
 use crate::document::spool::{Spool, Spooled};
-use crate::domain::ids::JobId;
+use crate::domain::ids::{JobId, PrinterId};
 use crate::domain::job::judge::{Found, Verdict, judge};
 use crate::domain::job::{Attempt, Document, Event, Job, Phase, Problem, State};
 use crate::domain::net::DocumentPolicy;
 use crate::domain::ticket::{DocumentRef, OnOutage, hex};
 use crate::ipp::client::Client;
 use jiff::{SignedDuration, Timestamp};
+use preparing::Way;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -121,6 +123,9 @@ pub(super) struct Outside {
     pub(super) raw: raw::Limits,
     /// The gateway's name, for LPD.
     pub(super) gateway: String,
+    pub(super) ask_agent: AskAgent,
+    /// Printers to be polled at once.
+    pub(super) poll_now: mpsc::Sender<PrinterId>,
     pub(super) reporter: mpsc::Sender<Report>,
 }
 
@@ -138,10 +143,29 @@ impl NoCreateJob {
     }
 }
 
+/// The printer that a job is for.
+#[derive(Default)]
+pub(super) struct Target {
+    /// The ways to reach it, best first.
+    pub(super) reach: Vec<Reach>,
+    /// What is known of it.
+    known: Option<Arc<Known>>,
+    /// Everybody who is known.
+    directory: Arc<Directory>,
+}
+
+impl Target {
+    /// As it is known now; without a way, if it is not.
+    pub(super) fn find(printer: &PrinterId, directory: &Arc<Directory>) -> Self {
+        let Some(known) = directory.get(printer) else { return Self::default() };
+        Self { reach: known.reach.clone(), known: Some(Arc::clone(known)), directory: Arc::clone(directory) }
+    }
+}
+
 /// Runs one task to its end.
-pub(super) async fn run(outside: Outside, kind: Kind, job: Job, reach: Vec<Reach>, cancel: CancellationToken) -> Ended {
+pub(super) async fn run(outside: Outside, kind: Kind, job: Job, target: Target, cancel: CancellationToken) -> Ended {
     let id = job.id.clone();
-    let mut work = Work { outside, job, reach, told: (0, Instant::now()) };
+    let mut work = Work { outside, job, target, told: (0, Instant::now()) };
     let rest = tokio::select! {
         () = cancel.cancelled() => RestFor::Nothing,
         rest = work.run(kind) => rest,
@@ -152,7 +176,7 @@ pub(super) async fn run(outside: Outside, kind: Kind, job: Job, reach: Vec<Reach
 struct Work {
     outside: Outside,
     job: Job,
-    reach: Vec<Reach>,
+    target: Target,
     /// How many changes of the printer's reasons were told, and when the last one was.
     told: (u32, Instant),
 }
@@ -351,52 +375,8 @@ impl Work {
         }
     }
 
-    /// The first endpoint that answers, and what is to be done there; or what keeps the job from being sent.
-    async fn prepare(&self, document: &Document) -> Result<Way, Event> {
-        let mut unreachable = Vec::new();
-        let mut speaks_ipp = false;
-        for reach in self.over_ipp() {
-            let client = self.outside.clients.get(&self.job.printer, &reach.endpoint, reach.pin);
-            match ipp::plan(&client, &self.job.ticket, &document.format).await {
-                Ok(plan) => return Ok(Way::Ipp(client, plan)),
-                Err(NotReady::Unreachable(error)) => {
-                    speaks_ipp = true;
-                    unreachable.push(error.to_string());
-                }
-                Err(NotReady::NoIppThere(error)) => unreachable.push(error),
-                Err(NotReady::NotNow { reasons, detail }) => {
-                    return Err(Event::Waiting { reasons, detail: Some(detail), outage: false });
-                }
-                Err(NotReady::Refused(problem)) => return Err(Event::Refused(problem)),
-            }
-        }
-        // A printer that keeps a history of its jobs may be away for a while: it is waited for.
-        if !speaks_ipp {
-            // Formats and options are each endpoint's own: the job is refused only where none takes it.
-            let mut unfit = None;
-            let mut fits = false;
-            for reach in self.reach.iter().filter(|reach| reach.endpoint.kind.is_raw()) {
-                match self.prepare_stream(reach, document).await {
-                    Ok(ready) => return Ok(Way::Streaming(ready)),
-                    Err(streaming::NotReady::Unreachable(error)) => {
-                        fits = true;
-                        unreachable.push(error);
-                    }
-                    Err(streaming::NotReady::Unfit(event)) => unfit = unfit.or(Some(event)),
-                    Err(streaming::NotReady::Busy(event)) => return Err(event),
-                }
-            }
-            if let Some(event) = unfit.filter(|_| !fits) {
-                return Err(event);
-            }
-        }
-        let detail =
-            if unreachable.is_empty() { "no way to reach the printer is known".into() } else { unreachable.join("; ") };
-        Err(Event::Waiting { reasons: vec!["printer-unreachable".into()], detail: Some(detail), outage: true })
-    }
-
     fn over_ipp(&self) -> impl Iterator<Item = &Reach> {
-        self.reach.iter().filter(|reach| reach.endpoint.kind.is_ipp())
+        self.target.reach.iter().filter(|reach| reach.endpoint.kind.is_ipp())
     }
 
     /// The attempt's job at the printer will get no document: cancel it, as far as that can be done now.
@@ -575,9 +555,10 @@ impl Work {
         let mut unreachable = Vec::new();
         for reach in self.over_ipp() {
             let client = self.outside.clients.get(&self.job.printer, &reach.endpoint, reach.pin);
-            match ipp::look(&client, &self.job.ticket, attempt).await {
+            match ipp::look(&client, &self.job.ticket, attempt, &|said| self.is_another(said)).await {
                 Ok(look) => return Ok((client, look)),
-                Err(error) => unreachable.push(error.to_string()),
+                Err(LookError::Another(said)) => unreachable.push(self.met_another(&reach.endpoint.uri(), &said)),
+                Err(LookError::Unreachable(error)) => unreachable.push(error.to_string()),
             }
         }
         Err(if unreachable.is_empty() { "no way to reach the printer is known".into() } else { unreachable.join("; ") })
@@ -599,12 +580,6 @@ impl Work {
 /// Whether [`ABSENT_FOR`] has passed since the first call.
 fn passed(since: &mut Option<Instant>) -> bool {
     since.get_or_insert_with(Instant::now).elapsed() >= ABSENT_FOR
-}
-
-/// How a job is to be sent.
-enum Way {
-    Ipp(Arc<Client>, Plan),
-    Streaming(streaming::Ready),
 }
 
 enum Failed {

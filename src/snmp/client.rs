@@ -21,11 +21,13 @@
 //!
 //! Only answers from the address asked are taken. Nothing is ever set.
 
+mod glance;
 mod identify;
 mod login;
 mod memory;
 mod session;
 
+pub use glance::GLANCE_DEADLINE;
 pub use identify::IDENTIFY_DEADLINE;
 pub use login::{Login, User};
 pub use memory::FORGET_AFTER;

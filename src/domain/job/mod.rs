@@ -22,6 +22,7 @@
 //! - Applying an event never does anything but change this value: the owner persists, then acts.
 
 pub mod judge;
+pub mod presence;
 mod table;
 
 use super::endpoint::EndpointKind;

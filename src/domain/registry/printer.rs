@@ -236,7 +236,7 @@ impl Printer {
     }
 
     /// Everything it is known by.
-    pub(super) fn facts(&self) -> Facts {
+    pub fn facts(&self) -> Facts {
         let mut facts = Facts::of(&self.evidence);
         self.known.iter().for_each(|alias| facts.add(&alias.key));
         facts

@@ -4,7 +4,10 @@
 //! who it is: nothing else is known of it.
 
 use super::{Entry, HubSettings, HubState};
+use crate::domain::endpoint::EndpointKind;
+use crate::domain::identity::Facts;
 use crate::domain::ids::PrinterId;
+use crate::domain::job::presence::{Agent, Who};
 use crate::domain::registry::{KnownEndpoint, Printer, Registry, Rules, Standing};
 use crate::domain::shadow;
 use crate::domain::state::{PrinterState, ReportContext, reported};
@@ -175,6 +178,7 @@ fn view_of(settings: &HubSettings, registry: &Registry, printer: &Printer, state
         make_and_model: make_and_model.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" "),
         endpoints: ways.map(|e| (e.endpoint.clone(), e.pin)).collect(),
         formats: printer.raw_formats(),
+        who: Arc::new(Who::new(printer.facts(), agent_of(settings, registry, printer, state))),
         status: state.status(),
         online: state.online(),
         error_code: state.error_code(),
@@ -184,6 +188,15 @@ fn view_of(settings: &HubSettings, registry: &Registry, printer: &Printer, state
         up_time: timed.and_then(|o| o.up_time),
         observed_at: timed.map(|o| o.at),
     }
+}
+
+/// The agent that speaks for a printer: it answered a poll, or a sweep to which it said who it is.
+fn agent_of(settings: &HubSettings, registry: &Registry, printer: &Printer, state: &PrinterState) -> Option<Agent> {
+    let asked = settings.snmp && registry.snmp_endpoint(&printer.id).is_some();
+    let swept = printer.endpoints.iter().filter(|e| e.endpoint.kind == EndpointKind::Snmp).map(|e| &e.announced);
+    let polled = state.snmp.last.as_ref().map(|last| &last.evidence);
+    let told = polled.or_else(|| swept.into_iter().find(|said| Facts::of(said).has_keys())).filter(|_| asked)?;
+    Some(Agent { answers: !state.snmp.is_silent(), told: told.clone() })
 }
 
 /// The whole document of one printer.

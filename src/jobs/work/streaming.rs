@@ -67,21 +67,25 @@ pub(super) enum NotReady {
 }
 
 impl Work {
-    /// Connects, after everything was checked that can be without it.
-    pub(super) async fn prepare_stream(&self, reach: &Reach, document: &Document) -> Result<Ready, NotReady> {
+    /// Whether the document's format is taken there. Nobody is asked.
+    pub(super) fn takes(&self, reach: &Reach, document: &Document) -> Result<(), NotReady> {
         let uri = reach.endpoint.uri();
         match fit(&uri, &document.format, &reach.formats) {
-            Fit::Taken => {}
-            Fit::Refused(problem) => return Err(NotReady::Unfit(Event::Refused(problem))),
+            Fit::Taken => Ok(()),
+            Fit::Refused(problem) => Err(NotReady::Unfit(Event::Refused(problem))),
             Fit::NothingKnown => {
                 let detail = format!(
                     "nothing is known of the formats that {uri} takes, and it would print a wrong one as text; name them \
                      in printers.list, or wait until the printer tells"
                 );
                 let reasons = vec!["printer-formats-unknown".into()];
-                return Err(NotReady::Unfit(Event::Waiting { reasons, detail: Some(detail), outage: false }));
+                Err(NotReady::Unfit(Event::Waiting { reasons, detail: Some(detail), outage: false }))
             }
         }
+    }
+
+    /// Connects, after everything was checked that can be without it.
+    pub(super) async fn prepare_stream(&self, reach: &Reach, document: &Document) -> Result<Ready, NotReady> {
         // The attempt that begins if all goes well.
         let tag = self.job.stem.tag(self.job.attempt + 1);
         match reach.endpoint.kind {

@@ -4,6 +4,8 @@ use super::*;
 use crate::document::spool::SpoolLimits;
 use crate::domain::endpoint::{Endpoint, EndpointKind};
 use crate::domain::ids::{PrinterId, TagStem};
+use crate::domain::job::presence::{Agent, Said, Who};
+use crate::domain::sighting::Evidence;
 use crate::domain::ticket::Ticket;
 use crate::ipp::client::Timeouts;
 
@@ -27,8 +29,19 @@ async fn outside(dir: &Path, reporter: mpsc::Sender<Report>) -> Outside {
         no_create_job: NoCreateJob::default(),
         raw: raw::Limits::default(),
         gateway: "gw1".into(),
+        ask_agent: nobody(),
+        poll_now: mpsc::channel(4).0,
         reporter,
     }
+}
+
+fn known(reach: Vec<Reach>) -> Target {
+    Target { reach, ..Target::default() }
+}
+
+/// Nobody is to be asked.
+fn nobody() -> AskAgent {
+    Arc::new(|question| panic!("{question:?}"))
 }
 
 /// A print port that takes one of these formats.
@@ -78,7 +91,7 @@ async fn the_end_of_a_streamed_job_outlives_a_book_that_refuses_it_once() {
         (owned, refused)
     });
     let reach = vec![appsocket(port, &["application/pdf"])];
-    let mut work = Work { outside, job, reach, told: (0, Instant::now()) };
+    let mut work = Work { outside, job, target: known(reach), told: (0, Instant::now()) };
     let rest = tokio::time::timeout(Duration::from_secs(20), work.run(Kind::Send)).await;
     assert!(matches!(rest, Ok(RestFor::Nothing)));
     drop(work);
@@ -129,7 +142,7 @@ async fn a_printer_that_counts_fast_does_not_fill_the_book() {
         (owned, counted)
     });
     let reach = vec![appsocket(port, &["application/pdf", "application/vnd.hp-pjl"])];
-    let mut work = Work { outside, job, reach, told: (0, Instant::now()) };
+    let mut work = Work { outside, job, target: known(reach), told: (0, Instant::now()) };
     let rest = tokio::time::timeout(Duration::from_secs(20), work.run(Kind::Send)).await;
     assert!(matches!(rest, Ok(RestFor::Nothing)));
     drop(work);
@@ -156,14 +169,14 @@ async fn a_document_goes_to_the_print_port_that_takes_it() {
         (vec![other.clone(), appsocket(port, &[])], "refused"),
         (vec![other], "refused"),
     ] {
-        let work = Work { outside: outside.clone(), job: job.clone(), reach, told: (0, Instant::now()) };
+        let work = Work { outside: outside.clone(), job: job.clone(), target: known(reach), told: (0, Instant::now()) };
         let found = match work.prepare(&document).await {
             Ok(_) => "sent",
             Err(Event::Waiting { outage: true, .. }) => "waiting",
             Err(Event::Refused(_)) => "refused",
             Err(other) => panic!("{other:?}"),
         };
-        assert_eq!(found, wanted, "{:?}", work.reach);
+        assert_eq!(found, wanted, "{:?}", work.target.reach);
     }
 }
 
@@ -199,6 +212,8 @@ async fn a_job_is_not_followed_at_one_address_when_nobody_answers_there() {
         no_create_job: NoCreateJob::default(),
         raw: raw::Limits::default(),
         gateway: "gw1".into(),
+        ask_agent: nobody(),
+        poll_now: mpsc::channel(4).0,
         reporter,
     };
     let mut owned = job.clone();
@@ -213,7 +228,7 @@ async fn a_job_is_not_followed_at_one_address_when_nobody_answers_there() {
     let mut work = Work {
         outside,
         job,
-        reach: vec![Reach { endpoint, pin: None, formats: Vec::new() }],
+        target: known(vec![Reach { endpoint, pin: None, formats: Vec::new() }]),
         told: (0, Instant::now()),
     };
     let rest = tokio::time::timeout(Duration::from_secs(20), work.follow(&client)).await;
@@ -221,4 +236,75 @@ async fn a_job_is_not_followed_at_one_address_when_nobody_answers_there() {
     drop(work);
     let job = owner.await.unwrap();
     assert_eq!((job.state.name(), job.reasons), ("printing", vec!["printer-unreachable".to_owned()]));
+}
+
+fn said(serial: &str) -> Said {
+    let serial = Some(serial.to_owned());
+    Said::Identity(Box::new(Evidence { make: Some("HP".into()), serial, ..Evidence::default() }))
+}
+
+/// A printer with a serial number, of which its agent told.
+fn with_agent(name: &str, serial: &str, answers: bool) -> Arc<Known> {
+    let Said::Identity(told) = said(serial) else { panic!() };
+    let facts = crate::domain::identity::Facts::of(&told);
+    let who = Arc::new(Who::new(facts, Some(Agent { answers, told: *told })));
+    Arc::new(Known { id: PrinterId::new(name).unwrap(), reach: Vec::new(), refuses: None, who })
+}
+
+#[tokio::test]
+async fn nothing_is_connected_before_the_agent_said_who_is_there() {
+    let printer = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = printer.local_addr().unwrap().port();
+    let dir = tempfile::tempdir().unwrap();
+    let job = accepted();
+    let document = job.state.document().cloned().unwrap();
+    let silent = || Said::Nothing("it is silent".into());
+    let other = with_agent("hp-2", "SER222", true);
+    // What one request brings, what all bring, whether the agent is taken to answer; what comes of it, how often it was
+    // asked, and who is to be polled.
+    for (glance, thorough, answers, wanted, asked, polled) in [
+        (said("SER111"), silent(), true, "sent", 1, vec![]),
+        (said("SER222"), said("SER222"), true, "other-printer-at-address", 2, vec!["hp-1", "hp-2"]),
+        (said("SER333"), said("SER333"), false, "other-printer-at-address", 2, vec!["hp-1"]),
+        (said("SER333"), said("SER111"), true, "sent", 2, vec![]),
+        (silent(), silent(), true, "printer-unreachable", 1, vec!["hp-1"]),
+        (silent(), silent(), false, "sent", 1, vec![]),
+    ] {
+        let (reporter, _reports) = mpsc::channel(4);
+        let (poll_now, mut polls) = mpsc::channel(4);
+        let questions = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&questions);
+        let answer = (glance.clone(), thorough.clone());
+        let ask_agent: AskAgent = Arc::new(move |question| {
+            told.lock().unwrap().push(question.thorough);
+            let said = if question.thorough { answer.1.clone() } else { answer.0.clone() };
+            Box::pin(std::future::ready(said))
+        });
+        let outside = Outside { ask_agent, poll_now, ..outside(dir.path(), reporter).await };
+        let ours = with_agent("hp-1", "SER111", answers);
+        let everybody = [ours.clone(), other.clone()].map(|known| (known.id.clone(), known));
+        // Both ways are at one address: who is there is asked once.
+        let lpd = Endpoint { kind: EndpointKind::Lpd, ..appsocket(1, &[]).endpoint };
+        let formats = vec!["application/pdf".to_owned()];
+        let reach = vec![appsocket(port, &["application/pdf"]), Reach { endpoint: lpd, pin: None, formats }];
+        let target = Target { reach, known: Some(ours), directory: Arc::new(everybody.into()) };
+        let work = Work { outside, job: job.clone(), target, told: (0, Instant::now()) };
+        let found = match work.prepare(&document).await {
+            Ok(_) => "sent".to_owned(),
+            Err(Event::Waiting { reasons, outage: true, .. }) => reasons.join(" "),
+            Err(other) => panic!("{other:?}"),
+        };
+        let questions = questions.lock().unwrap().clone();
+        assert_eq!((found.as_str(), questions.len()), (wanted, asked), "{glance:?} {thorough:?}");
+        assert!(!questions[0], "all that an agent tells is asked for first");
+        let connected = tokio::time::timeout(Duration::from_millis(50), printer.accept()).await.is_ok();
+        assert_eq!(connected, wanted == "sent", "{glance:?} {thorough:?}");
+        let mut told: Vec<String> = Vec::new();
+        while let Ok(id) = polls.try_recv() {
+            told.push(id.to_string());
+        }
+        told.sort();
+        told.dedup();
+        assert_eq!(told, polled, "{glance:?} {thorough:?}");
+    }
 }
