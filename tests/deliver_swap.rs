@@ -15,7 +15,7 @@ use common::gateway::Gateway;
 use common::https::HttpsFiles;
 use common::lab::{Nucleus, Simulated};
 use common::snmpd::{Access, COLOUR_LASER, Snmpd};
-use common::{netns, wait_until};
+use common::{netns, pdf, wait_until};
 use printgate::domain::identity::{self, Reason, Verdict};
 use printgate::snmp::client::{Client, Login, Patience};
 use serde_json::{Value, json};
@@ -77,7 +77,10 @@ impl Office {
     }
 
     fn submit(&self, id: &str, job: &str, format: &str) {
-        let document = format!("%!PS\n({job}) show showpage\n").into_bytes();
+        let document = match format {
+            POSTSCRIPT => format!("%!PS\n({job}) show showpage\n").into_bytes(),
+            _ => pdf::pdf(1, job),
+        };
         let url = self.files.put(&format!("/{job}.ps"), document.clone());
         let mut ticket = ticket(job, &url, &document);
         ticket["document"]["format"] = json!(format);
@@ -102,6 +105,25 @@ fn a_job_follows_its_printer_when_two_swap_their_addresses() {
         office.cloud.wait_status("second", "completed");
         wait_until(LONG, "paper", || (office.paper().len() == 2).then_some(()));
         assert_eq!(office.paper(), ["Archive", "Archive 2"]);
+    });
+}
+
+/// Nobody asks an agent: the answer over IPP says who is there.
+#[test]
+fn a_job_over_ipp_follows_its_printer_too() {
+    netns::inside("a_job_over_ipp_follows_its_printer_too", || {
+        let no_others = ["--snmp-port", "none", "--appsocket-port", "none", "--lpd-port", "none"];
+        let arguments = [&["--profile", "office-colour", "--port", "631"][..], &no_others].concat();
+        let list: Vec<Value> =
+            [10, 11].map(|last| json!({"uri": format!("ipp://127.11.0.{last}:631/ipp/print")})).into();
+        let office = Office::start(2, &arguments, &json!({"printers": {"list": list}}));
+        let (one, two) = (office.id("Colour"), office.id("Colour 2"));
+        office.order("Colour", "swap \"Colour 2\"");
+        office.submit(&one, "first", "application/pdf");
+        office.cloud.wait_status("first", "completed");
+        office.submit(&two, "second", "application/pdf");
+        office.cloud.wait_status("second", "completed");
+        assert_eq!(office.paper(), ["Colour", "Colour 2"]);
     });
 }
 
