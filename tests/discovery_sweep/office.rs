@@ -248,7 +248,7 @@ async fn stalls() {
             }
         }
     });
-    let policy = PrinterPolicy { allowed: loopback_networks(), ..PrinterPolicy::default() };
+    let policy = PrinterPolicy { allowed: loopback_networks() };
     let client = client(communities(&["public"])).await;
     let place = Place { address: address.into(), scope_id: 0, port: 161 };
     let visited = visit(Some(&client), &policy, &PrintPlaces::default(), place, Reason::Swept).await;
