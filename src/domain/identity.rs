@@ -285,15 +285,19 @@ fn canonical_serial(text: &str, models: [Option<&str>; 2]) -> Option<String> {
     let first = chars.next()?;
     let repeated = chars.all(|c| c == first);
     let counting = serial.len() >= 6 && ("1234567890".starts_with(&serial) || "0123456789".starts_with(&serial));
+    let letters: String = serial.chars().filter(|c| c.is_alphanumeric()).collect();
     let words = matches!(
-        serial.as_str(),
+        letters.as_str(),
         "SERIAL"
             | "SERIALNUMBER"
+            | "SERIALNO"
             | "SN"
             | "NOTSET"
             | "NOTAVAILABLE"
             | "NOTSPECIFIED"
-            | "TOBEFILLEDBYO.E.M."
+            | "TOBEFILLEDBYOEM"
+            | "REDACTED"
+            | "REMOVED"
             | "INVALID"
     );
     let is_model = models
@@ -383,8 +387,8 @@ mod tests {
 
     #[test]
     fn fillers_identify_nothing() {
-        for serial in ["0", "XXXXXXX", "00000000", "N/A", "unknown", "1234567890", "LaserJet 400", "400", "  ", "\0\0"]
-        {
+        let fillers = ["0", "XXXXXXX", "00000000", "N/A", "unknown", "1234567890", "LaserJet 400", "  ", "\0\0"];
+        for serial in fillers.into_iter().chain(["serial_number", "Serial-No.", "To be filled by O.E.M.", "400"]) {
             let e = canonical(&evidence("HP", "LaserJet 400", serial, "", ""));
             // A part of the model's name is not the model's name: a short serial stays a serial.
             assert_eq!(e.serial.is_some(), serial == "400", "{serial}");

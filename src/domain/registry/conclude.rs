@@ -415,7 +415,7 @@ impl Registry {
         self.index_printer(known);
         effects.push(Effect::Changed(known.clone()));
         if answered {
-            self.verify_elsewhere(known, &here, effects);
+            self.verify_elsewhere(known, &here, now, effects);
         }
         self.merge_twins(known, now, effects);
     }

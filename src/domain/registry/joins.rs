@@ -7,7 +7,7 @@ use crate::domain::identity::{Facts, Key, Reason};
 use crate::domain::ids::PrinterId;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -131,7 +131,7 @@ impl Registry {
         self.get(id).map(|printer| printer.joins.clone()).unwrap_or_default()
     }
 
-    /// Printers that may be one, and why they are kept apart: by ids, at most [`MAX_DUPLICATES`].
+    /// Printers that may be one, and why they are kept apart; not those that are certainly two: by ids, at most [`MAX_DUPLICATES`].
     pub fn possible_duplicates(&self) -> Vec<Duplicate> {
         let mut found: BTreeMap<(&PrinterId, &PrinterId), (Doubt, String)> = BTreeMap::new();
         for (mark, owners) in self.index.shared() {
@@ -146,7 +146,7 @@ impl Registry {
                 for b in ids.iter().skip(n + 1) {
                     let pair = if a < b { (*a, *b) } else { (*b, *a) };
                     let known = found.get(&pair).is_some_and(|(known, old)| (*known, old) <= (doubt, &value));
-                    if !known && !self.lie_beside(pair.0, pair.1) {
+                    if !known && !self.lie_beside(pair.0, pair.1) && !self.share_by_chance(pair, doubt) {
                         found.insert(pair, (doubt, value.clone()));
                     }
                 }
@@ -169,6 +169,17 @@ impl Registry {
             value,
         };
         found.into_iter().map(duplicate).take(MAX_DUPLICATES).collect()
+    }
+
+    /// Whether two printers have each a serial number of its own, or else a UUID and a network card: what they share is that
+    /// of a kind then, or cloned over a fleet, and nobody has to look.
+    fn share_by_chance(&self, (a, b): (&PrinterId, &PrinterId), doubt: Doubt) -> bool {
+        let (Some(a), Some(b)) = (self.printers.get(a), self.printers.get(b)) else { return true };
+        let (a, b) = (a.facts(), b.facts());
+        let differ = |a: &BTreeSet<String>, b: &BTreeSet<String>| !a.is_empty() && !b.is_empty() && a.is_disjoint(b);
+        let numbers = |f: &Facts| f.serials.iter().map(|(_, serial)| serial.clone()).collect();
+        doubt != Doubt::Serial
+            && (differ(&numbers(&a), &numbers(&b)) || (differ(&a.uuids, &b.uuids) && differ(&a.macs, &b.macs)))
     }
 
     /// Whether two printers are queues or ports of one print server.

@@ -80,7 +80,7 @@ impl Registry {
                         self.merge_twins(&id, now, effects);
                     }
                     if before.is_some_and(|before| !shares_address(&before, &s.endpoint)) {
-                        self.verify_elsewhere(&id, &[s.endpoint], effects);
+                        self.verify_elsewhere(&id, &[s.endpoint], now, effects);
                     }
                     return;
                 }

@@ -8,14 +8,27 @@ use super::quarantine::shares_address;
 use super::{Effect, Owner, Registry};
 use crate::domain::endpoint::{Endpoint, EndpointKind};
 use crate::domain::ids::PrinterId;
+use jiff::{SignedDuration, Timestamp};
+
+/// A printer with several network cards is found at all of them within moments.
+const JUST_NOW: SignedDuration = SignedDuration::from_secs(10);
 
 impl Registry {
-    /// Asks the agents of a printer that are not at one of these places.
-    pub(super) fn verify_elsewhere(&self, id: &PrinterId, here: &[Endpoint], effects: &mut Vec<Effect>) {
+    /// Asks the agents of a printer that are not at one of these places, and were not heard just now.
+    pub(super) fn verify_elsewhere(
+        &self,
+        id: &PrinterId,
+        here: &[Endpoint],
+        now: Timestamp,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(printer) = self.printers.get(id) else { return };
         let elsewhere = |e: &&KnownEndpoint| {
             let agent = e.endpoint.kind == EndpointKind::Snmp && is_of_agent(&e.key) && !e.lost;
-            agent && !here.iter().any(|place| shares_address(place, &e.endpoint))
+            let heard = e.answered.map_or(e.last_seen, |at| at.max(e.last_seen));
+            agent
+                && now.duration_since(heard).abs() > JUST_NOW
+                && !here.iter().any(|place| shares_address(place, &e.endpoint))
         };
         for e in printer.endpoints.iter().filter(elsewhere).filter(|e| !self.agent_is_shared(&e.key)) {
             effects.push(Effect::Probe { key: e.key.clone(), endpoint: e.endpoint.clone() });

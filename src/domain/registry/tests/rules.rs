@@ -427,11 +427,23 @@ fn a_printer_announced_at_another_address_leaves_what_an_agent_listed_where_it_w
         r.apply(found(s), at(0));
     }
     let id = r.owner("snmp:10.0.0.3").unwrap().clone();
-    r.apply(Event::ProbeFailed { key: "snmp:10.0.0.1".into() }, at(1));
+    r.apply(Event::ProbeFailed { key: "snmp:10.0.0.1".into() }, at(20));
     let printer = r.get(&id).unwrap();
     let failing = |ip: u8| {
         let there = |e: &&KnownEndpoint| e.key.starts_with(&format!("snmp:10.0.0.{ip}"));
         printer.endpoints.iter().filter(there).filter(|e| e.failing_since.is_some()).count()
     };
     assert_eq!((failing(1), failing(3)), (2, 0));
+}
+
+#[test]
+fn printers_with_a_serial_number_each_are_no_possible_duplicates() {
+    let mut r = Registry::default();
+    for (n, host, serial) in [(1, "a.local", Some("AAA111")), (2, "b.local", Some("BBB222")), (3, "c.local", None)] {
+        let s = Sighting { name: "Laser".into(), ..sighting(host, Ipp, host, n, Evidence::default()) };
+        adopt(&mut r, &s, evidence(serial, None), at(i64::from(n)));
+    }
+    let doubts = r.possible_duplicates();
+    assert!(doubts.iter().all(|d| d.because == Doubt::NameAndModel));
+    assert_eq!(doubts.len(), 2, "the one without a number may be either: {doubts:?}");
 }
