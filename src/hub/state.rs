@@ -18,7 +18,7 @@ use crate::domain::ids::{GatewayName, PrinterId};
 use crate::domain::registry::{Duplicate, Event, Identity, Parked, Pin, Printer, Registry, Rules, Standing};
 use crate::domain::schedule::{Intervals, Outcome, Schedule};
 use crate::domain::sighting::DiscoveryEvent;
-use crate::domain::state::{Observation, PrinterState, Source, Status};
+use crate::domain::state::{OFFLINE_AFTER, Observation, PrinterState, Source, Status};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -309,6 +309,7 @@ impl HubState {
             for effect in self.registry.ask_again(now) {
                 self.carry_out(effect, false, now);
             }
+            self.miss_the_unreachable(now);
         }
         // What was asked before the start over a protocol that is asked no more.
         for id in std::mem::take(&mut self.restored) {
@@ -318,6 +319,22 @@ impl HubState {
             self.printers.iter().filter(|(_, e)| e.book.heartbeat_due(now)).map(|(id, _)| id.clone()).collect();
         for id in ids {
             self.tell_cloud(&id, now);
+        }
+    }
+
+    /// Printers that no place is known of, since another device has it now, miss their polls: by and by they are offline.
+    fn miss_the_unreachable(&mut self, now: Timestamp) {
+        let nowhere = |id: &&PrinterId| self.registry.get(id).is_some_and(|printer| printer.endpoints.is_empty());
+        let missed = |entry: &Entry| entry.state.heard(Source::Ipp).failures < OFFLINE_AFTER;
+        let of = self.printers.iter().filter(|(_, entry)| missed(entry)).map(|(id, _)| id);
+        let ids: Vec<PrinterId> = of.filter(nowhere).cloned().collect();
+        for id in ids {
+            self.failed(
+                &id,
+                Source::Ipp,
+                "another device has its address, and it was not found elsewhere".to_owned(),
+                now,
+            );
         }
     }
 

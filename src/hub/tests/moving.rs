@@ -324,3 +324,40 @@ fn a_silent_device_is_asked_again_by_and_by() {
     }
     assert_eq!((probes, state.registry().printers().count()), (1, waits + 1));
 }
+
+#[test]
+fn a_printer_whose_only_address_went_to_another_one_is_offline_by_and_by() {
+    let mut state = HubState::new(settings(), vec![], base());
+    state.apply(found(at(1, 1)), base());
+    let probe = only(state.take_polls());
+    says(&mut state, probe, observation(1), base());
+    let id = state.registry().printers().next().unwrap().id.clone();
+    let mut now = base() + Duration::from_secs(900);
+    state.apply(HubEvent::Tick, now);
+    let poll = only(state.take_polls());
+    says(&mut state, poll, observation(77), now);
+    assert_eq!(serials(&state).len(), 2);
+    assert!(state.registry().get(&id).unwrap().endpoints.is_empty());
+    let mut statuses = Vec::new();
+    for _ in 0..5 {
+        now += Duration::from_secs(30);
+        state.apply(HubEvent::Tick, now);
+        statuses.extend(status_of(&mut state, &id));
+    }
+    assert_eq!(statuses.last(), Some(&Status::Offline), "{statuses:?}");
+    // It turns up elsewhere.
+    let mut elsewhere = at(2, 2);
+    elsewhere.evidence = evidence(1);
+    state.apply(found(elsewhere), now);
+    while let Some(request) = state.take_polls().pop() {
+        says(&mut state, request, observation(1), now);
+    }
+    assert_eq!(status_of(&mut state, &id), [Status::Idle]);
+    assert_eq!(state.registry().printers().count(), 2);
+}
+
+/// What is published of a printer since the last time.
+fn status_of(state: &mut HubState, id: &PrinterId) -> Vec<Status> {
+    let views = state.take_views();
+    views.into_iter().filter(|(of, _)| of == id).filter_map(|(_, view)| view.map(|view| view.status)).collect()
+}
