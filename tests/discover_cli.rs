@@ -8,6 +8,7 @@ mod common;
 
 use common::gateway::{Gateway, printgate};
 use common::lab::{Nucleus, Simulated};
+use common::netns;
 use common::snmpd::{Access, COLOUR_LASER, Snmpd};
 use common::wait_until;
 use serde_json::{Value, json};
@@ -152,6 +153,17 @@ fn an_interrupt_shows_what_was_found() {
     assert_eq!(search.wait().unwrap().code(), Some(1), "there may be more");
     let answer: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((&answer["complete"], &answer["printers"][0]["name"]), (&json!(false), &json!("Colour")));
+}
+
+#[test]
+fn a_sweep_that_cannot_be_sent_says_so() {
+    netns::inside("a_sweep_that_cannot_be_sent_says_so", || {
+        // Nothing leads there.
+        let output = printgate(&["discover", "--no-mdns", "--sweep", "10.99.0.0/29"], &[]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains("questions of the sweep could not be sent: is there a route"), "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "no printers found\n");
+    });
 }
 
 /// A bare address: asked over SNMP and IPP how it is printed to, and called as the list calls it.

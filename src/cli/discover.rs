@@ -41,6 +41,7 @@ use super::table::plain;
 use crate::app::look::{self, LookOptions, LookProgress, Looked};
 use crate::config::{self, Config};
 use crate::console::api;
+use crate::discovery::sweep;
 use crate::domain::net::Network;
 use serde_json::{Value, json};
 use shown::Shown;
@@ -184,6 +185,11 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     }
     if let Some(trouble) = &looked.sweep_trouble {
         eprintln!("printgate discover: {trouble}");
+    }
+    if let Some(count) = looked.datagrams.get(sweep::UNSENT) {
+        eprintln!(
+            "printgate discover: {count} questions of the sweep could not be sent: is there a route to the network?"
+        );
     }
     for (place, why) in &looked.silent {
         eprintln!("printgate discover: nothing found at {}: {}", plain(place), plain(why));

@@ -105,6 +105,9 @@ impl SweepOptions {
     }
 }
 
+/// The reason under which [`Progress::ignored`] counts questions that the system would not send.
+pub const UNSENT: &str = "could not be sent";
+
 /// How a sweep is going.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -399,6 +402,9 @@ impl Sweep {
                     Ok(()) => networks.push(*network),
                     Err(error) => left_out.push(error.to_string()),
                 }
+            }
+            if !local.iter().any(|network| usable(&network)) {
+                left_out.push("no IPv4 network is directly connected: is the network up?".to_owned());
             }
         }
         networks.sort_unstable();

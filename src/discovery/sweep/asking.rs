@@ -2,7 +2,7 @@
 //! answers in as they come.
 
 use super::wire::{self, Heard, Kind, Question};
-use super::{Progress, Questions, SweepError, SweepOptions};
+use super::{Progress, Questions, SweepError, SweepOptions, UNSENT};
 use crate::domain::net::PrinterPolicy;
 use crate::domain::sweep::witness::Witnesses;
 use crate::domain::sweep::{Answer, Machine, Step};
@@ -192,7 +192,7 @@ impl<'a> Asking<'a> {
                 self.machine.refused(self.began.elapsed());
             }
             // An unreachable network, a firewall's word.
-            _ => self.count("could not be sent"),
+            _ => self.count(UNSENT),
         }
         Sent::Gone
     }
