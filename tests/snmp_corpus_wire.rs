@@ -6,8 +6,10 @@
 #![cfg(feature = "lab")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in a test, what cannot be is a failure")]
 
+mod common;
 mod corpus_support;
 
+use common::relay::Relay;
 use corpus_support::{BRANDS, OTHERWISE, captures, corpus};
 use futures_util::StreamExt;
 use printgate::domain::identity;
@@ -15,58 +17,9 @@ use printgate::domain::sighting::Evidence;
 use printgate::simulate::snmp::{Access, RecordAgent, Recording};
 use printgate::snmp::client::{Client, How, Login, Patience};
 use printgate::snmp::decode::{self, Identified};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use tokio::net::UdpSocket;
-
-/// Passes datagrams to an agent and its answers back, counts them, and loses those of newer versions when told to.
-struct Relay {
-    address: SocketAddr,
-    asked: Arc<AtomicU32>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Relay {
-    async fn start(agent: SocketAddr, only_v1: bool) -> Relay {
-        let inside = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let address = inside.local_addr().unwrap();
-        let outside = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        outside.connect(agent).await.unwrap();
-        let asked = Arc::new(AtomicU32::new(0));
-        let count = asked.clone();
-        let task = tokio::spawn(async move {
-            let (mut question, mut answer) = (vec![0; 65_535], vec![0; 65_535]);
-            let mut client = None;
-            loop {
-                tokio::select! {
-                    got = inside.recv_from(&mut question) => {
-                        let (length, from) = got.unwrap();
-                        // SEQUENCE, its length, INTEGER of 1 octet: the version.
-                        let version = question.windows(2).position(|pair| pair == [2, 1]).unwrap() + 2;
-                        if !only_v1 || question[version] == 0 {
-                            client = Some(from);
-                            count.fetch_add(1, Ordering::SeqCst);
-                            outside.send(&question[..length]).await.unwrap();
-                        }
-                    }
-                    got = outside.recv(&mut answer) => {
-                        let Ok(length) = got else { continue };
-                        inside.send_to(&answer[..length], client.unwrap()).await.unwrap();
-                    }
-                }
-            }
-        });
-        Relay { address, asked, task }
-    }
-}
-
-impl Drop for Relay {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
 
 /// What the client makes of a capture, how it was asked, and with how many datagrams.
 async fn identify(file: &Path, only_v1: bool) -> (Identified, How, u32) {
@@ -78,7 +31,7 @@ async fn identify(file: &Path, only_v1: bool) -> (Identified, How, u32) {
     let (told, how) = client.identify_how(relay.address, Patience::Long).await.unwrap_or_else(|error| {
         panic!("{}: {error}", file.display());
     });
-    let asked = relay.asked.load(Ordering::SeqCst);
+    let asked = relay.asked();
     agent.stop().await;
     (told, how, asked)
 }

@@ -19,8 +19,6 @@ use serde_json::{Map, Value};
 use std::net::IpAddr;
 use url::Url;
 
-/// Most listed printers, and most credentials.
-const ENTRIES_MAX: usize = 500;
 /// Longest name, user name and path, in characters.
 const TEXT_MAX: usize = 127;
 /// Most formats of one printer.
@@ -155,24 +153,12 @@ impl Reader {
 
     /// The objects of a list, each with its path; what is none is an error.
     pub(super) fn entries(&mut self, at: &Section<'_>, key: &str, known: &[&str]) -> Vec<(String, Map<String, Value>)> {
-        let items = match at.get(key) {
-            None => return Vec::new(),
-            Some(Value::Array(items)) => items,
-            Some(_) => {
-                self.error(at.path(key), "must be a list");
-                return Vec::new();
-            }
-        };
-        if items.len() > ENTRIES_MAX {
-            self.error(at.path(key), format!("must have at most {ENTRIES_MAX} entries"));
-        }
         let mut entries = Vec::new();
-        for (place, item) in items.iter().enumerate().take(ENTRIES_MAX) {
-            let path = format!("{}[{place}]", at.path(key));
+        for (path, item) in self.members(at, key) {
             match item {
                 Value::Object(fields) => {
-                    self.known(fields, &path, known);
-                    entries.push((path, fields.clone()));
+                    self.known(&fields, &path, known);
+                    entries.push((path, fields));
                 }
                 _ => self.error(path, "must be an object"),
             }

@@ -215,7 +215,7 @@ impl Reader {
     }
 
     /// The members of a list, each with its path.
-    fn members(&mut self, at: &Section<'_>, key: &str) -> Vec<At<Value>> {
+    pub(super) fn members(&mut self, at: &Section<'_>, key: &str) -> Vec<At<Value>> {
         let items = match at.get(key) {
             None => return Vec::new(),
             Some(Value::Array(items)) => items,

@@ -201,7 +201,9 @@ mod tests {
             let places = places.clone();
             async move { places.gathered().await }
         });
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        // On the test's own clock.
+        tokio::task::yield_now().await;
+        tokio::time::advance(Duration::from_secs(2)).await;
         places.listen_first(Duration::from_secs(3));
         waits.await.unwrap();
         assert_eq!(begun.elapsed().as_secs(), 5);

@@ -22,6 +22,7 @@ pub mod packets;
 pub mod pdf;
 pub mod printer;
 pub mod process;
+pub mod relay;
 pub mod snmpd;
 
 use std::net::{Ipv4Addr, TcpListener};
