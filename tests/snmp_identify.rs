@@ -47,16 +47,18 @@ fn name(file: &Path) -> String {
     file.file_stem().unwrap().to_string_lossy().into_owned()
 }
 
-/// Captures without a system group: nothing that an agent could be found by.
-fn is_found(file: &Path) -> bool {
+/// Whether a capture says what SNMPv2-MIB asks of every agent.
+fn has_system_group(file: &Path) -> bool {
     std::fs::read_to_string(file).unwrap().lines().any(|line| line.starts_with("1.3.6.1.2.1.1."))
 }
 
 #[tokio::test]
 async fn every_capture_is_told_with_few_requests_and_as_a_poll_tells_it() {
     let (mut printers, mut others, mut most) = (0, 0, 0);
-    for file in captures().into_iter().filter(|file| is_found(file)) {
+    for file in captures() {
         let name = name(&file);
+        // Without a system group the other versions are tried too.
+        let more = if has_system_group(&file) { 0 } else { 5 };
         let agent = serve(&file).await;
         let relay = Relay::start(agent.address(), false).await;
         let client = client().await;
@@ -66,10 +68,10 @@ async fn every_capture_is_told_with_few_requests_and_as_a_poll_tells_it() {
         println!("{name}: {} ({}), {asked} requests, {:?}", told.printer, told.why, told.channels);
         if told.printer {
             printers += 1;
-            assert!(asked <= 7, "{name}: {asked} requests");
+            assert!(asked <= 7 + more, "{name}: {asked} requests");
         } else {
             others += 1;
-            assert!(asked <= 3, "{name}: {asked} requests for what is no printer");
+            assert!(asked <= 3 + more, "{name}: {asked} requests for what is no printer");
         }
         most = most.max(asked);
         // As a whole poll sees it.
@@ -89,7 +91,7 @@ async fn every_capture_is_told_with_few_requests_and_as_a_poll_tells_it() {
 
 #[tokio::test]
 async fn version_1_tells_the_same_with_more_requests() {
-    for file in captures().into_iter().filter(|file| is_found(file)) {
+    for file in captures() {
         let name = name(&file);
         let agent = serve(&file).await;
         let (new, old) = (Relay::start(agent.address(), false).await, Relay::start(agent.address(), true).await);
